@@ -1,1 +1,21 @@
-export {};
+export { openArchive } from "./log.ts";
+export type {
+  AppendResult,
+  ArchiveLog,
+  ArchiveOptions,
+  ArchiveStatus,
+  PositionedEvent,
+} from "./log.ts";
+export { openIndex } from "./event-index.ts";
+export type {
+  ArchiveIndex,
+  DecisionDetail,
+  IndexOptions,
+  OutcomeNotice,
+} from "./event-index.ts";
+export type { ChainLink, ChainView, LinkState } from "./chain-view.ts";
+export { PAGE_MAX_ROWS, SEARCH_MIN_CHARACTERS } from "./index-query.ts";
+export type { DecisionFilter, DecisionPage, PageRequest } from "./index-query.ts";
+export type { DecisionRow, OutcomeSummary } from "./index-row.ts";
+export { STATS_MAX_BUCKETS } from "./stats.ts";
+export type { Stats, StatsBucket, StatsRequest } from "./stats.ts";
