@@ -1,0 +1,31 @@
+import { isRecord } from "../propagate.ts";
+
+/**
+ * Whether a transport is this process's own standard input, or a link inside the process. Everything else counts as
+ * network: the account that runs the process says nothing about who is at the other end of a socket. Told by
+ * structure, since class names do not survive a bundler; v2's `serveStdio` puts a channel before the transport.
+ */
+export function isLocal(transport: object | undefined): boolean {
+  if (transport === undefined) return false;
+  const wire = "_wire" in transport && isRecord(transport._wire) ? transport._wire : transport;
+  if ("_stdin" in wire && "_stdout" in wire) return wire._stdin === process.stdin;
+  return "_otherTransport" in wire && "_messageQueue" in wire;
+}
+
+/** A bearer token as it reached the server: by the SDK's verified `authInfo`, by the header, or by both. */
+export interface Bearer {
+  readonly bearer?: string;
+  /** Two tokens that differ: nobody may choose between them. */
+  readonly conflictingBearer?: true;
+}
+
+/** The token of a call. `authorization` is the header's value; several values never make one token. */
+export function bearerOf(authInfo: unknown, authorization: string | undefined): Bearer {
+  const verified =
+    isRecord(authInfo) && typeof authInfo["token"] === "string" ? authInfo["token"] : undefined;
+  const sent = /^Bearer +(.*)$/i.exec(authorization ?? "")?.[1]?.trim();
+  const bearer = verified ?? sent;
+  if (bearer === undefined) return {};
+  const conflicting = verified !== undefined && sent !== undefined && verified !== sent;
+  return conflicting ? { bearer, conflictingBearer: true } : { bearer };
+}

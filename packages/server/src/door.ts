@@ -1,0 +1,43 @@
+import { Server } from "node:net";
+import { noteStdin } from "./lifecycle.ts";
+
+/**
+ * A process that was told to be gated and is not must not serve. When it begins to read its standard input, or to listen,
+ * `isGuarded` must be true; else `refuse` is called, which is expected to end the process. Bundled copies of the SDK
+ * cannot be seen loading: this is where they are caught.
+ */
+export function watchDoors(isGuarded: () => boolean, refuse: (door: string) => void): void {
+  watchStdin(isGuarded, refuse);
+  const listen = Server.prototype.listen as (this: Server, ...given: unknown[]) => Server;
+  Server.prototype.listen = function watchedListen(this: Server, ...given: unknown[]): Server {
+    // An HTTP server has somebody to hand requests to; a bare socket (a tool's own IPC) serves no MCP.
+    if (this.listenerCount("request") > 0 && !isGuarded()) refuse("listen");
+    return listen.apply(this, given);
+  } as typeof Server.prototype.listen;
+}
+
+/** Reading is what counts: many programs only ask `process.stdin.isTTY`. */
+function watchStdin(isGuarded: () => boolean, refuse: (door: string) => void): void {
+  const descriptor = Object.getOwnPropertyDescriptor(process, "stdin");
+  const open = descriptor?.get;
+  if (open === undefined) return;
+  let watched: NodeJS.ReadStream | undefined;
+  Object.defineProperty(process, "stdin", {
+    ...descriptor,
+    get: () => {
+      if (watched !== undefined) return watched;
+      const stdin = open.call(process) as NodeJS.ReadStream;
+      watched = stdin;
+      noteStdin(stdin);
+      for (const name of ["on", "addListener"] as const) {
+        const original = stdin[name].bind(stdin) as (...given: unknown[]) => unknown;
+        stdin[name] = ((event: string, ...rest: unknown[]) => {
+          if ((event === "data" || event === "readable") && !isGuarded()) refuse("stdin");
+          original(event, ...rest);
+          return stdin;
+        }) as never;
+      }
+      return stdin;
+    },
+  });
+}
