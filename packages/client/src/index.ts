@@ -1,1 +1,4 @@
-export {};
+export { instrumentClient } from "./instrument.ts";
+export { McpClientInstrumentation } from "./instrumentation.ts";
+export type { McpClientConfig } from "./instrumentation.ts";
+export type { SpanOptions } from "./spans.ts";
