@@ -1,0 +1,56 @@
+// Where the detectors look in an event (contract, section 3): free text only. Builders withhold what they find, the gate
+// denies on a leak in an id before it sends anything, and intake looks again with the same rules.
+import type { CountersignEvent, ObjectRef } from "./event.ts";
+import { detect, detectInId } from "./detect.ts";
+import type { Detector } from "./detect/scan.ts";
+import { unescapeObjectId } from "./object-id.ts";
+
+/** A value that must not be in an event: which detector fired, and the path of the member, never the value. */
+export interface Leak {
+  readonly detector: Detector;
+  readonly member: string;
+}
+
+/**
+ * The first id in which a detector fires, unescaped. E-mails are legitimate ids; card numbers count by brand and length
+ * only, since one in ten long numbers passes Luhn. The gate denies such a call (`resource_invalid`) and sends nothing.
+ */
+export function leakInIds(
+  checks: readonly { readonly resource: ObjectRef; readonly subject: ObjectRef }[],
+): Leak | undefined {
+  for (const [index, check] of checks.entries()) {
+    for (const part of ["resource", "subject"] as const) {
+      const id = check[part].id;
+      const detector = detectInId(id) ?? detectInId(unescapeObjectId(id) ?? id);
+      if (detector !== undefined) return { detector, member: `checks[${index}].${part}.id` };
+    }
+  }
+  return undefined;
+}
+
+interface Texts {
+  readonly call?: { readonly method?: unknown; readonly name?: unknown };
+  readonly agent?: { readonly claimed?: { readonly name?: unknown; readonly version?: unknown } };
+  readonly server?: { readonly name?: unknown; readonly version?: unknown };
+  readonly checks?: readonly { readonly resource: ObjectRef; readonly subject: ObjectRef }[];
+}
+
+/** The first leak in an event that is valid by the open schema, else undefined. Intake quarantines an event with one. */
+export function findLeak(event: CountersignEvent): Leak | undefined {
+  const { call, agent, server, checks } = event.data as Texts;
+  const texts: readonly (readonly [string, unknown])[] = [
+    ["subject", "subject" in event ? event.subject : undefined],
+    ["data.call.method", call?.method],
+    ["data.call.name", call?.name],
+    ["data.agent.claimed.name", agent?.claimed?.name],
+    ["data.agent.claimed.version", agent?.claimed?.version],
+    ["data.server.name", server?.name],
+    ["data.server.version", server?.version],
+  ];
+  for (const [member, text] of texts) {
+    const detector = typeof text === "string" ? detect(text) : undefined;
+    if (detector !== undefined) return { detector, member };
+  }
+  const inIds = checks === undefined ? undefined : leakInIds(checks);
+  return inIds && { detector: inIds.detector, member: `data.${inIds.member}` };
+}

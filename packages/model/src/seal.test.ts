@@ -1,0 +1,84 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { canonicalJson } from "./canonical.ts";
+import { verifyChain } from "./chain.ts";
+import {
+  draftDecision,
+  draftHeartbeat,
+  draftLost,
+  draftOutcome,
+  draftStart,
+  draftStop,
+  type EventDraft,
+} from "./draft.ts";
+import type { Chain, CountersignEvent } from "./event.ts";
+import { seal, type SealedEvent, unseal } from "./seal.ts";
+import { validateClosed, validateOpen } from "./validate.ts";
+
+const testdata = join(import.meta.dirname, "testdata");
+const NAMES = ["start", "lost", "decision", "outcome", "decision-deny", "heartbeat", "stop"];
+
+function reading(name: string): CountersignEvent {
+  return JSON.parse(readFileSync(join(testdata, `${name}.json`), "utf8")) as CountersignEvent;
+}
+
+const lines = readFileSync(join(testdata, "chain.jsonl"), "utf8").trimEnd().split("\n");
+
+/** The reading form through the builders, as an emitter would make it. */
+function redraft(event: CountersignEvent): EventDraft {
+  const id = event.id;
+  switch (event.type) {
+    case "dev.countersign.start.v1":
+      return draftStart({ ...event.data, id });
+    case "dev.countersign.decision.v1":
+      return draftDecision({
+        ...event.data,
+        id,
+        nameKnown: true,
+        traceparent: event.traceparent,
+      });
+    case "dev.countersign.outcome.v1":
+      return draftOutcome({ ...event.data, id, traceparent: event.traceparent });
+    case "dev.countersign.heartbeat.v1":
+      return draftHeartbeat({ ...event.data, id });
+    case "dev.countersign.lost.v1":
+      return draftLost({ ...event.data, id });
+    case "dev.countersign.stop.v1":
+      return draftStop({ ...event.data, id });
+    case "dev.countersign.withheld.v1":
+      throw new Error("not made by an emitter");
+  }
+}
+
+function sealed(event: CountersignEvent): SealedEvent {
+  return seal(redraft(event), (event.data as { chain: Chain }).chain, event.time);
+}
+
+test.each(NAMES)(
+  "%s: builders and canonical form both give the bytes of the true chain",
+  (name) => {
+    const event = reading(name);
+    const line = lines[NAMES.indexOf(name)] as string;
+    expect(canonicalJson(event)).toBe(line);
+    expect(Buffer.from(sealed(event).bytes).toString("utf8")).toBe(line);
+    expect(validateClosed(event)).toEqual([]);
+    expect(validateOpen(event)).toEqual([]);
+  },
+);
+
+const chain = NAMES.map((name) => sealed(reading(name)));
+
+test("the true chain verifies, and what is changed, missing or swapped does not", () => {
+  const read = lines.map((line) => unseal(Buffer.from(line)));
+  expect(verifyChain(read)).toEqual({ ok: true });
+  expect(verifyChain(chain)).toEqual({ ok: true });
+  expect(verifyChain(read.slice(1))).toMatchObject({ ok: false, seq: 0 });
+  const anchor = { seq: 0, hash: (read[0] as SealedEvent).hash };
+  expect(verifyChain(read.slice(1), anchor)).toEqual({ ok: true });
+  expect(verifyChain(read.toSpliced(3, 1))).toMatchObject({ ok: false, seq: 3 });
+  const changed = { ...(read[2] as SealedEvent), bytes: Buffer.from("{}") };
+  expect(verifyChain(read.with(2, changed))).toMatchObject({ ok: false, seq: 2 });
+  const otherHash = { ...(read[2] as SealedEvent), hash: "1".repeat(64) };
+  expect(verifyChain(read.with(2, otherHash))).toMatchObject({ ok: false, seq: 2 });
+});
