@@ -23,7 +23,7 @@ export default defineConfig({
         ...resolve,
         test: {
           name: "e2e",
-          include: ["test/{e2e,services,chaos}/**/*.test.ts"],
+          include: ["test/{e2e,services,chaos,deploy}/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,

@@ -26,7 +26,13 @@ const ALICE: readonly Step[] = [
     allowed,
     "two checks: she may edit the ticket and add to the queue",
   ),
-  step("alice", "tickets.close_many", { ids: ["T-1001", "T-1002"] }, allowed, "two checks, both hold"),
+  step(
+    "alice",
+    "tickets.close_many",
+    { ids: ["T-1001", "T-1002"] },
+    allowed,
+    "two checks, both hold",
+  ),
   step(
     "alice",
     "tickets.add_comment",
@@ -53,13 +59,25 @@ const ALICE: readonly Step[] = [
     { decision: "deny", reason: "resource_invalid" },
     "the path leaves the root",
   ),
-  step("alice", "files.list_allowed_directories", {}, unmapped, "the policy does not name this tool"),
+  step(
+    "alice",
+    "files.list_allowed_directories",
+    {},
+    unmapped,
+    "the policy does not name this tool",
+  ),
 ];
 
 const BOB: readonly Step[] = [
   step("bob", "tickets.read_ticket", { id: "T-1001" }, allowed, "he is a viewer"),
   step("bob", "tickets.read_ticket", { id: "T-2001" }, forbidden, "he is nobody to this ticket"),
-  step("bob", "tickets.close_many", { ids: ["T-1001", "T-1002"] }, forbidden, "viewers do not close"),
+  step(
+    "bob",
+    "tickets.close_many",
+    { ids: ["T-1001", "T-1002"] },
+    forbidden,
+    "viewers do not close",
+  ),
   step(
     "bob",
     "tickets.add_comment",
@@ -67,9 +85,21 @@ const BOB: readonly Step[] = [
     forbidden,
     "viewers do not comment; what he wanted to say is not in the record either",
   ),
-  step("bob", "tickets.export_tickets", { note: PLANTED_TEXT }, unmapped, "the policy does not name this tool"),
+  step(
+    "bob",
+    "tickets.export_tickets",
+    { note: PLANTED_TEXT },
+    unmapped,
+    "the policy does not name this tool",
+  ),
   step("bob", "files.read_text_file", { path: "handbook.txt" }, allowed, "he is a reader"),
-  step("bob", "files.read_text_file", { path: "customers.txt" }, forbidden, "only its writer reads it"),
+  step(
+    "bob",
+    "files.read_text_file",
+    { path: "customers.txt" },
+    forbidden,
+    "only its writer reads it",
+  ),
 ];
 
 function step(

@@ -61,8 +61,11 @@ function methods(database: EmbeddedSpiceDB, token: string): Unary[] {
   const schemas = "/authzed.api.v1.SchemaService/";
   const guard = { token };
   return [
-    unary(guard, `${permission}CheckPermission`, [v1.CheckPermissionRequest, v1.CheckPermissionResponse], (request) =>
-      permissions.checkPermission(request),
+    unary(
+      guard,
+      `${permission}CheckPermission`,
+      [v1.CheckPermissionRequest, v1.CheckPermissionResponse],
+      (request) => permissions.checkPermission(request),
     ),
     unary(
       guard,
@@ -79,8 +82,11 @@ function methods(database: EmbeddedSpiceDB, token: string): Unary[] {
     unary(guard, `${schemas}ReadSchema`, [v1.ReadSchemaRequest, v1.ReadSchemaResponse], (request) =>
       schema.readSchema(request),
     ),
-    unary(guard, `${schemas}WriteSchema`, [v1.WriteSchemaRequest, v1.WriteSchemaResponse], (request) =>
-      schema.writeSchema(request),
+    unary(
+      guard,
+      `${schemas}WriteSchema`,
+      [v1.WriteSchemaRequest, v1.WriteSchemaResponse],
+      (request) => schema.writeSchema(request),
     ),
   ];
 }

@@ -33,7 +33,9 @@ async function binary(): Promise<Running | undefined> {
     child.once("error", () => resolve(false));
   });
   if (!started) return undefined;
-  child.once("exit", (code) => fail(`the spicedb process ended early (exit ${code ?? "by signal"})`));
+  child.once("exit", (code) =>
+    fail(`the spicedb process ended early (exit ${code ?? "by signal"})`),
+  );
   return { engine: "binary", endpoint, stop: () => end(child) };
 }
 

@@ -35,7 +35,11 @@ function find(ticketId: string): Ticket {
 
 server.registerTool(
   "read_ticket",
-  { description: "Shows a ticket", inputSchema: z.object({ id }), annotations: { readOnlyHint: true } },
+  {
+    description: "Shows a ticket",
+    inputSchema: z.object({ id }),
+    annotations: { readOnlyHint: true },
+  },
   async (args) => answer(JSON.stringify(find(args.id))),
 );
 
