@@ -1,1 +1,24 @@
-export {};
+export type { Journal, JournalStatus, ShippingState } from "./api.ts";
+export { type Clock, systemClock } from "./clock.ts";
+export { crc32c } from "./crc32c.ts";
+export {
+  decodeFrame,
+  type Decoded,
+  encodeFrame,
+  findFrame,
+  type Frame,
+  FRAME_HEADER_BYTES,
+  HEADER_MAGIC,
+  MAX_FRAME_BODY_BYTES,
+  RECORD_MAGIC,
+  writeFrame,
+} from "./frames.ts";
+export { type JournalFile, type JournalFs, nodeFs, type OpenMode, type PathInfo } from "./fs.ts";
+export { createJournal } from "./journal.ts";
+export {
+  DEFAULT_LIMITS,
+  type EpochInfo,
+  type JournalLimits,
+  type JournalOptions,
+  type ShipOptions,
+} from "./options.ts";

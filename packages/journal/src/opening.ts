@@ -1,0 +1,103 @@
+// From nothing to an epoch that can be written: directories, name, predecessor, number, first segment.
+import { randomBytes } from "node:crypto";
+import { CountersignError, type Logger } from "@countersign/model";
+import { type Claim, claimNumber, emptyClaim, findPredecessor, type Predecessor } from "./claim.ts";
+import { checkEmitter, storedEmitter } from "./emitter.ts";
+import { type EpochWriter, type EpochWriterOptions, openEpochWriter } from "./epoch-writer.ts";
+import { type JournalFs, systemCode } from "./fs.ts";
+import { emitterDirectory } from "./layout.ts";
+import { refuseNetworkFilesystem } from "./network-filesystem.ts";
+import type { EpochInfo } from "./options.ts";
+
+/** Where an emitter writes. */
+export interface Home {
+  readonly emitter: string;
+  readonly emitterPath: string;
+}
+
+/** Makes the directories and finds the emitter's name. Rejects CONFIG_INVALID for what only a person can mend. */
+export async function findHome(
+  fs: JournalFs,
+  directory: string,
+  settings: { readonly emitter: string | undefined; readonly log: Logger },
+): Promise<Home> {
+  await fs.makeDirectories(directory);
+  await refuseNetworkFilesystem(fs, directory);
+  const mode = (await fs.info(directory))?.mode ?? 0;
+  if (process.platform !== "win32" && (mode & 0o077) !== 0) {
+    settings.log.warn("the journal's directory is open to others; make it 0700", { directory });
+  }
+  const name = settings.emitter;
+  const emitter = name === undefined ? await storedEmitter(fs, directory) : checkEmitter(name);
+  const emitterPath = emitterDirectory(directory, emitter);
+  if ((await fs.info(emitterPath)) === undefined) {
+    await fs.makeDirectories(emitterPath);
+    await fs.syncDirectory(directory);
+  }
+  return { emitter, emitterPath };
+}
+
+/** An epoch, ready for its `start`. */
+export interface OpenedEpoch {
+  readonly writer: EpochWriter;
+  readonly claim: Claim;
+  readonly predecessor: Predecessor;
+}
+
+/** What opening an epoch needs besides its home. */
+export interface OpeningOptions {
+  readonly fs: JournalFs;
+  readonly home: Home;
+  readonly info: EpochInfo;
+  readonly log: Logger;
+  /** A number this process took before, in whose epoch nothing became durable. */
+  readonly spare: Claim | undefined;
+  /** Names the number that was taken, before anything is written under it. */
+  onClaim(claim: Claim): void;
+  readonly writer: Omit<EpochWriterOptions, "fs" | "epochPath" | "header">;
+}
+
+/** Opens the next epoch of the emitter. Rejects with the system error. */
+export async function openEpoch(options: OpeningOptions): Promise<OpenedEpoch> {
+  const { fs, home, log } = options;
+  const predecessor = await findPredecessor(fs, home.emitterPath, log);
+  try {
+    const claim = options.spare ?? predecessor.claim ?? (await claimNumber(fs, home.emitterPath));
+    options.onClaim(claim);
+    const writer = await openClaimed(options, claim);
+    return { writer, claim, predecessor };
+  } catch (error) {
+    await predecessor.fresh?.lease.release();
+    throw error;
+  }
+}
+
+async function openClaimed(options: OpeningOptions, claim: Claim): Promise<EpochWriter> {
+  const { fs, home, info } = options;
+  await emptyClaim(fs, claim);
+  const { name, id, version } = info.server;
+  return await openEpochWriter({
+    ...options.writer,
+    fs,
+    epochPath: claim.path,
+    header: {
+      emitter: home.emitter,
+      epoch: randomBytes(16).toString("hex"),
+      epochNumber: claim.number,
+      tenant: info.tenant,
+      service: { name: name ?? id, ...(version === undefined ? {} : { version }) },
+      producer: info.runtime.countersign,
+    },
+  });
+}
+
+/** What a caller is told when no epoch could be opened. Configuration errors stay what they are. */
+export function openingFault(error: unknown): CountersignError {
+  if (error instanceof CountersignError && error.code === "CONFIG_INVALID") return error;
+  const code = systemCode(error) ?? "an internal error";
+  return new CountersignError(
+    "UNAVAILABLE",
+    `journal: no epoch can be opened in the state directory: ${code}. Check that it is writable and has space.`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,79 @@
+// One file of an epoch: a header frame, then record frames. A file is synced before its successor is made, so only the
+// last one of an epoch can have a torn tail.
+import { decodeFrame, encodeFrame, HEADER_MAGIC, MAX_FRAME_BODY_BYTES } from "./frames.ts";
+import type { JournalFile, JournalFs } from "./fs.ts";
+import { segmentPath } from "./layout.ts";
+import { appendAll } from "./whole-file.ts";
+
+/** Version of the form on disk; a reader that finds another one leaves the epoch alone. */
+export const SEGMENT_FORMAT = 1;
+
+/** What a segment says of itself; each repeats the epoch's, since earlier ones are deleted when acknowledged. */
+export interface SegmentHeader {
+  readonly format: typeof SEGMENT_FORMAT;
+  readonly emitter: string;
+  readonly epoch: string;
+  readonly epochNumber: number;
+  readonly segment: number;
+  readonly firstSeq: number;
+  /** Hash of the event before `firstSeq`. */
+  readonly prev: string;
+  readonly tenant: string;
+  /** Resource of the OTLP log records: the server that was guarded. */
+  readonly service: { readonly name: string; readonly version?: string };
+  /** Version of the product that wrote it. */
+  readonly producer: string;
+}
+
+/** A segment open for appending. */
+export interface OpenSegment {
+  readonly file: JournalFile;
+  readonly index: number;
+  /** Bytes in the file, all of them synced. */
+  size: number;
+}
+
+/** Create, header, fsync file, fsync directory: after this, what is appended and synced cannot vanish with the name. */
+export async function createSegment(
+  fs: JournalFs,
+  epochPath: string,
+  header: SegmentHeader,
+): Promise<OpenSegment> {
+  const body = Buffer.from(JSON.stringify(header));
+  const frame = encodeFrame(header.firstSeq, body, HEADER_MAGIC);
+  const file = await fs.open(segmentPath(epochPath, header.segment), "create");
+  try {
+    await appendAll(file, frame);
+    await file.sync();
+    await fs.syncDirectory(epochPath);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
+  }
+  return { file, index: header.segment, size: frame.length };
+}
+
+/** Header at the beginning of an open file and the offset after it; undefined if it is unreadable. */
+export async function readHeader(
+  file: JournalFile,
+): Promise<{ header: SegmentHeader; end: number } | undefined> {
+  const bytes = Buffer.alloc(4096);
+  const read = await file.read(bytes, 0);
+  const frame = decodeFrame(
+    bytes.subarray(0, Math.min(read, MAX_FRAME_BODY_BYTES)),
+    0,
+    HEADER_MAGIC,
+  );
+  if (typeof frame !== "object") return undefined;
+  const header = parseHeader(frame.body);
+  return header === undefined ? undefined : { header, end: frame.end };
+}
+
+function parseHeader(body: Uint8Array): SegmentHeader | undefined {
+  try {
+    const header = JSON.parse(Buffer.from(body).toString("utf8")) as SegmentHeader;
+    return header.format === SEGMENT_FORMAT ? header : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,114 @@
+// Recovery of an epoch whose process is gone: read all of it once, cut a torn tail, say what is unreadable.
+import { kindOf, type Logger, sha256Hex } from "@countersign/model";
+import {
+  createEpochReader,
+  type JournalRecord,
+  type SeqRange,
+  type TornTail,
+} from "./epoch-reader.ts";
+import type { EndRecord } from "./end-record.ts";
+import type { JournalFs } from "./fs.ts";
+import { segmentPath } from "./layout.ts";
+import type { SegmentHeader } from "./segment.ts";
+
+/** What a scan of an epoch found. */
+export interface EpochScan {
+  readonly header: SegmentHeader | undefined;
+  readonly records: number;
+  readonly last: JournalRecord | undefined;
+  readonly lost: readonly SeqRange[];
+  readonly damaged: boolean;
+  readonly torn: TornTail | undefined;
+}
+
+/** Reads every frame of an epoch that nobody writes any more. Changes nothing. */
+export async function scanEpoch(
+  fs: JournalFs,
+  epochPath: string,
+  fromSeq?: number,
+): Promise<EpochScan> {
+  const reader = createEpochReader({
+    fs,
+    epochPath,
+    ...(fromSeq === undefined ? {} : { fromSeq }),
+  });
+  const lost: SeqRange[] = [];
+  let [records, damaged] = [0, false];
+  let last: JournalRecord | undefined;
+  let torn: TornTail | undefined;
+  let header: SegmentHeader | undefined;
+  try {
+    for (let step = await reader.next(); step; step = await reader.next()) {
+      records += step.records.length;
+      last = step.records.at(-1) ?? last;
+      lost.push(...step.lost);
+      damaged ||= step.damaged;
+      torn = step.torn ?? torn;
+      header = reader.header ?? header;
+    }
+  } finally {
+    await reader.close();
+  }
+  return { header: header ?? reader.header, records, last, lost, damaged, torn };
+}
+
+/**
+ * Scans a dead epoch, under its lease, and cuts its torn tail. Undefined: it never held a durable event, and its
+ * directory holds no segment any more, so its number is free.
+ */
+export async function settleEpoch(
+  fs: JournalFs,
+  epochPath: string,
+  log: Logger,
+): Promise<EndRecord | undefined> {
+  const scan = await scanEpoch(fs, epochPath);
+  if (scan.torn !== undefined && scan.torn.bytes > 0) {
+    await cutTail(fs, epochPath, scan.torn);
+    const { segment, bytes } = scan.torn;
+    log.warn("recovered: cut a torn tail of an earlier epoch", { epochPath, segment, bytes });
+  }
+  if (scan.last === undefined) return undefined;
+  const event = JSON.parse(Buffer.from(scan.last.body).toString("utf8")) as RecordedEvent;
+  const { chain, tenant } = event.data;
+  const corrupt = scan.damaged || scan.lost.length > 0;
+  if (corrupt) {
+    log.error("an earlier epoch is corrupt; what is unreadable will be recorded as lost", {
+      epochPath,
+      ranges: scan.lost.length,
+    });
+  }
+  return {
+    emitter: chain.emitter,
+    epoch: chain.epoch,
+    epochNumber: scan.header?.epochNumber ?? 0,
+    tenant,
+    seq: scan.last.seq,
+    hash: sha256Hex(scan.last.body),
+    end: corrupt ? "corrupt" : kindOf(event.type) === "stop" ? "stop" : "no_stop",
+    lost: scan.lost,
+  };
+}
+
+interface RecordedEvent {
+  readonly type: string;
+  readonly data: {
+    readonly tenant: string;
+    readonly chain: { readonly emitter: string; readonly epoch: string };
+  };
+}
+
+async function cutTail(fs: JournalFs, epochPath: string, torn: TornTail): Promise<void> {
+  const path = segmentPath(epochPath, torn.segment);
+  if (torn.offset === 0) {
+    await fs.remove(path);
+    await fs.syncDirectory(epochPath);
+    return;
+  }
+  const file = await fs.open(path, "update");
+  try {
+    await file.truncate(torn.offset);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
