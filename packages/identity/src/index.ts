@@ -1,1 +1,11 @@
-export {};
+export {
+  type CallEvidence,
+  createIdentity,
+  type IdentityConfig,
+  type IdentityOptions,
+  type IdentityResolver,
+  type IdentityResult,
+  type IssuerConfig,
+} from "./identity.ts";
+export { isHttpsOrLoopback, isLoopbackHost } from "./fetch-json.ts";
+export type { OsAccount } from "./os-user.ts";

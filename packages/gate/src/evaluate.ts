@@ -1,0 +1,212 @@
+import type { IdentityResolver } from "@countersign/identity";
+import {
+  type Agent,
+  assuranceAtLeast,
+  type Assurance,
+  type Check,
+  type Human,
+  overBound,
+  type Reason,
+} from "@countersign/model";
+import type { Budget } from "./budget.ts";
+import type { McpCall } from "./call.ts";
+import type { CheckAnswer, Checker, CheckRequest } from "./check/checker.ts";
+import { classify } from "./methods.ts";
+import type { Policy } from "./policy/policy.ts";
+import { questionsOf, subjectOf } from "./policy/questions.ts";
+import { type Target, targetsOf } from "./policy/target.ts";
+import type { TaskOwners } from "./tasks.ts";
+
+/** The verdict on one call before anything is recorded: the reason, and whoever and whatever was known by then. */
+export interface Evaluation {
+  readonly reason: Reason;
+  readonly human?: Human;
+  readonly agent?: Agent;
+  readonly checks?: readonly Check[];
+  readonly rule?: string;
+  readonly list?: { readonly offered: number; readonly shown: number };
+  /** List methods: which entries may be shown. */
+  readonly shown?: readonly boolean[];
+}
+
+/** What a gate decides with. */
+export interface Parts {
+  readonly policy: Policy;
+  readonly identity: IdentityResolver;
+  readonly checker: Checker;
+  readonly tasks: TaskOwners;
+}
+
+/** The human and the agent, or the reason why there is none to go on with. */
+export interface Who {
+  readonly human?: Human;
+  readonly agent?: Agent;
+  readonly reason?: Reason;
+}
+
+/** Decides a guarded, task or unmapped call, in the order of work of contract section 3. */
+export async function evaluateCall(
+  parts: Parts,
+  call: McpCall,
+  id: string,
+  budget: Budget,
+): Promise<Evaluation> {
+  if (call.fault !== undefined) return { reason: call.fault };
+  const kind = classify(call.method);
+  const targets = kind === "guarded" ? targetsOf(parts.policy, call.method, call.params) : [];
+  if (targets === "malformed" || (kind === "task" && isTaskCallMalformed(call)))
+    return { reason: "malformed" };
+  const who = await whoAsks(parts, call, budget);
+  if (who.reason !== undefined) return who as Evaluation;
+  if (kind === "task")
+    return {
+      ...who,
+      reason: ownsTask(parts.tasks, call, who.human) ? "permitted" : "task_not_owned",
+    };
+  if (kind !== "guarded") return { ...who, reason: "unmapped" };
+  if (targets === "too_many_checks") return { ...who, reason: targets };
+  return evaluateTargets(parts, { call, id, budget, who }, targets);
+}
+
+/** Identity and the policy's own floor. */
+export async function whoAsks(parts: Parts, call: McpCall, budget: Budget): Promise<Who> {
+  const { minimum } = parts.policy.identity;
+  const evidence = {
+    transport: call.transport,
+    ...(call.bearer === undefined ? {} : { bearer: call.bearer }),
+    ...(call.conflictingBearer === undefined ? {} : { conflictingBearer: call.conflictingBearer }),
+  };
+  const work = parts.identity.resolve(evidence, budget.signal);
+  const result = await budget.race(work).catch((error: unknown) => {
+    if (budget.end === undefined) throw error;
+    return undefined;
+  });
+  const claimed = claimedAgent(call);
+  if (result === undefined) {
+    return {
+      ...claimed,
+      reason: budget.end === "cancelled" ? "cancelled" : "identity_unavailable",
+    };
+  }
+  if (result.kind === "denied" || result.kind === "error")
+    return { ...claimed, reason: result.reason };
+  if (result.kind === "absent")
+    return minimum === "none" ? claimed : { ...claimed, reason: "identity_missing" };
+  const agent = { ...claimed.agent, ...result.agent };
+  const who =
+    Object.keys(agent).length === 0 ? { human: result.human } : { human: result.human, agent };
+  if (overBound(who) !== undefined) return { ...claimed, reason: "identity_invalid" };
+  return isStrong(who.human, minimum) ? who : { ...who, reason: "identity_too_weak" };
+}
+
+function isStrong(human: Human | undefined, minimum: Assurance): boolean {
+  return assuranceAtLeast(human?.assurance ?? "none", minimum);
+}
+
+function claimedAgent({ clientInfo }: McpCall): { readonly agent?: Agent } {
+  if (clientInfo?.name === undefined && clientInfo?.version === undefined) return {};
+  const { name, version } = clientInfo;
+  return {
+    agent: {
+      claimed: {
+        ...(name === undefined ? {} : { name }),
+        ...(version === undefined ? {} : { version }),
+      },
+    },
+  };
+}
+
+/** A task method names a task, but for `tasks/list`, which asks for everybody's and is nobody's to see. */
+function isTaskCallMalformed(call: McpCall): boolean {
+  return call.method !== "tasks/list" && taskIdOf(call.params) === undefined;
+}
+
+function ownsTask(tasks: TaskOwners, call: McpCall, human: Human | undefined): boolean {
+  const taskId = call.method === "tasks/list" ? undefined : taskIdOf(call.params);
+  return taskId !== undefined && tasks.owns(taskId, human);
+}
+
+function taskIdOf(params: unknown): string | undefined {
+  const taskId = (params as { taskId?: unknown } | null | undefined)?.taskId;
+  return typeof taskId === "string" && taskId !== "" ? taskId : undefined;
+}
+
+interface Asking {
+  readonly call: McpCall;
+  readonly id: string;
+  readonly budget: Budget;
+  readonly who: Who;
+}
+
+async function evaluateTargets(
+  parts: Parts,
+  asking: Asking,
+  targets: readonly Target[],
+): Promise<Evaluation> {
+  const { human, agent } = asking.who;
+  const known = {
+    ...(human === undefined ? {} : { human }),
+    ...(agent === undefined ? {} : { agent }),
+  };
+  const unmapped = targets.find((target) => target.rule === undefined);
+  if (unmapped !== undefined) return { ...known, reason: "unmapped" };
+  const rule = targets[0]?.rule?.name;
+  const so = rule === undefined ? known : { ...known, rule };
+  const weak = targets.find(
+    ({ rule: entry }) => entry?.minimum !== undefined && !isStrong(human, entry.minimum),
+  );
+  if (weak !== undefined)
+    return { ...so, rule: weak.rule?.name ?? "", reason: "identity_too_weak" };
+  const subject = subjectOf(parts.policy, human);
+  if (subject === undefined)
+    return { ...so, reason: human === undefined ? "identity_missing" : "resource_invalid" };
+  const questions = questionsOf(parts.policy, targets, subject);
+  if (typeof questions === "string") return { ...so, reason: questions };
+  const checks = await ask(parts.checker, questions, asking);
+  return { ...so, checks, reason: reasonOf(checks, asking.budget) };
+}
+
+/** Puts the questions, all in one request. What is not answered when the budget ends was not evaluated or timed out. */
+async function ask(
+  checker: Checker,
+  questions: readonly CheckRequest[],
+  asking: Asking,
+): Promise<readonly Check[]> {
+  const { call, id, budget } = asking;
+  const answers = await budget.race(
+    checker.check(questions, {
+      id,
+      signal: budget.signal,
+      ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
+      ...(call.context === undefined ? {} : { context: call.context }),
+    }),
+  );
+  if (answers !== undefined && answers.length !== questions.length) throw new Error("answers");
+  const reason = budget.end === "cancelled" ? "not_evaluated" : "timeout";
+  const unanswered: CheckAnswer = {
+    verdict: "error",
+    reason,
+    engine: checker.engine,
+    durationUs: 0,
+  };
+  return questions.map((question, index) => checkOf(question, answers?.[index] ?? unanswered));
+}
+
+function checkOf(
+  { permission, resource, subject, context }: CheckRequest,
+  answer: CheckAnswer,
+): Check {
+  const check = { permission, resource, subject, ...answer };
+  return context === undefined ? check : { ...check, contextKeys: Object.keys(context).toSorted() };
+}
+
+/** The first check that is not a plain `allow` decides. Anything that is none of the four verdicts is an error. */
+export function reasonOf(checks: readonly Check[], budget: Budget): Reason {
+  if (budget.end === "cancelled") return "cancelled";
+  const first = checks.find((check) => check.verdict !== "allow");
+  if (first === undefined) return checks.length > 0 ? "permitted" : "no_checks";
+  if (first.verdict === "deny") return "forbidden";
+  if (first.verdict === "conditional") return "conditional";
+  if (first.reason === "timeout") return "pdp_timeout";
+  return first.reason === "unavailable" ? "pdp_unavailable" : "pdp_error";
+}

@@ -1,0 +1,29 @@
+import type { Human } from "@countersign/model";
+
+const MAX_TASKS = 4096;
+
+/**
+ * Who made which task in this process (contract, section 5: `tasks/*`). Bounded: when it is full the oldest is forgotten,
+ * and whoever asks for that one is told what anybody else is told.
+ */
+export class TaskOwners {
+  readonly #owners = new Map<string, string>();
+
+  claim(taskId: string, human: Human): void {
+    this.#owners.delete(taskId);
+    this.#owners.set(taskId, ownerOf(human));
+    if (this.#owners.size <= MAX_TASKS) return;
+    for (const oldest of this.#owners.keys()) {
+      this.#owners.delete(oldest);
+      return;
+    }
+  }
+
+  owns(taskId: string, human: Human | undefined): boolean {
+    return human !== undefined && this.#owners.get(taskId) === ownerOf(human);
+  }
+}
+
+function ownerOf({ issuer, subject }: Human): string {
+  return `${issuer}\n${subject}`;
+}
