@@ -61,7 +61,9 @@ async function neighbour(
   seq: number,
 ): Promise<Neighbour | undefined> {
   const found = store
-    .statement("SELECT position, kind FROM events WHERE epoch = ? AND seq = ? ORDER BY position LIMIT 1")
+    .statement(
+      "SELECT position, kind FROM events WHERE epoch = ? AND seq = ? ORDER BY position LIMIT 1",
+    )
     .get(epoch, seq);
   if (found === undefined) return undefined;
   const position = Number(found["position"]);

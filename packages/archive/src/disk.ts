@@ -1,5 +1,5 @@
-import { mkdir, open, readFile, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { nodeFs, type JournalFile, type JournalFs } from "@countersign/journal";
 
 /** An open file at whose end the log writes. */
 export interface TailFile {
@@ -11,7 +11,7 @@ export interface TailFile {
   close(): Promise<void>;
 }
 
-/** What the archive asks of a file system, in one place, so that tests can make it fail. Paths are relative to the archive. */
+/** What the archive asks of a file system, over the journal's port. Paths are relative to the archive. */
 export interface Disk {
   makeDirectory(path: string): Promise<void>;
   /** Names in a directory, sorted; none when it does not exist. */
@@ -22,114 +22,95 @@ export interface Disk {
   /** Whole and durable under its name, or not there: temporary file, fsync, rename, fsync of the directory. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
   openTail(path: string): Promise<TailFile>;
+  /** Rejects when there is nothing to remove. */
   remove(path: string): Promise<void>;
 }
 
-/** The real file system under `root`. Directories are made 0700 and files 0600: events name people. */
-export function nodeDisk(root: string): Disk {
-  return new NodeDisk(root);
+/** The archive's disk under `root`. Directories are 0700 and files 0600: events name people. */
+export function openDisk(root: string, fs: JournalFs = nodeFs): Disk {
+  return new RootedDisk(root, fs);
 }
 
-class NodeDisk implements Disk {
+class RootedDisk implements Disk {
   readonly #root: string;
+  readonly #fs: JournalFs;
 
-  constructor(root: string) {
+  constructor(root: string, fs: JournalFs) {
     this.#root = root;
+    this.#fs = fs;
   }
 
   async makeDirectory(path: string): Promise<void> {
     const full = join(this.#root, path);
-    const first = await mkdir(full, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
-    // A new directory is durable once its parent is synced; with several new levels, each parent.
-    for (let at = full; at.length >= first.length; at = dirname(at)) {
-      await syncDirectory(dirname(at));
+    if ((await this.#fs.info(full)) !== undefined) return;
+    await this.#fs.makeDirectories(full);
+    // A directory is durable once its parent is synced; any level up to the root may be new.
+    for (let at = full; at.length > this.#root.length; at = dirname(at)) {
+      await this.#fs.syncDirectory(dirname(at));
     }
   }
 
   async list(path: string): Promise<readonly string[]> {
-    return (await unlessMissing(readdir(join(this.#root, path))))?.toSorted() ?? [];
+    const full = join(this.#root, path);
+    if ((await this.#fs.info(full)) === undefined) return [];
+    return (await this.#fs.list(full)).toSorted();
   }
 
   async read(path: string): Promise<Buffer | undefined> {
-    return await unlessMissing(readFile(join(this.#root, path)));
+    const full = join(this.#root, path);
+    if ((await this.#fs.info(full)) === undefined) return undefined;
+    const file = await this.#fs.open(full, "read");
+    try {
+      const bytes = Buffer.alloc(await file.size());
+      let done = 0;
+      while (done < bytes.length) {
+        const count = await file.read(bytes.subarray(done), done);
+        if (count === 0) break;
+        done += count;
+      }
+      return bytes.subarray(0, done);
+    } finally {
+      await file.close();
+    }
   }
 
   async size(path: string): Promise<number | undefined> {
-    return (await unlessMissing(stat(join(this.#root, path))))?.size;
+    return (await this.#fs.info(join(this.#root, path)))?.size;
   }
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
     const full = join(this.#root, path);
-    const temporary = `${full}.tmp`;
+    const aside = `${full}.tmp`;
+    // What a crash left of an earlier attempt. One writer holds the archive, so nobody else is at it.
+    if ((await this.#fs.info(aside)) !== undefined) await this.#fs.remove(aside);
+    const file = await this.#fs.open(aside, "create");
     try {
-      const file = await open(temporary, "w", 0o600);
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, full);
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
-      throw error;
+      await writeAll(file, bytes, 0);
+      await file.sync();
+    } finally {
+      await file.close();
     }
-    await syncDirectory(dirname(full));
+    await this.#fs.rename(aside, full);
+    await this.#fs.syncDirectory(dirname(full));
   }
 
   async openTail(path: string): Promise<TailFile> {
-    return new NodeTail(await open(join(this.#root, path), "r+", 0o600));
+    const file = await this.#fs.open(join(this.#root, path), "update");
+    return {
+      write: (bytes, at) => writeAll(file, bytes, at),
+      sync: () => file.datasync(),
+      truncate: (length) => file.truncate(length),
+      close: () => file.close(),
+    };
   }
 
   async remove(path: string): Promise<void> {
-    await rm(join(this.#root, path), { force: true });
+    await this.#fs.remove(join(this.#root, path));
   }
 }
 
-class NodeTail implements TailFile {
-  readonly #file: FileHandle;
-
-  constructor(file: FileHandle) {
-    this.#file = file;
-  }
-
-  async write(bytes: Uint8Array, at: number): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      const left = bytes.length - done;
-      done += (await this.#file.write(bytes, done, left, at + done)).bytesWritten;
-    }
-  }
-
-  async sync(): Promise<void> {
-    await this.#file.datasync();
-  }
-
-  async truncate(length: number): Promise<void> {
-    await this.#file.truncate(length);
-  }
-
-  async close(): Promise<void> {
-    await this.#file.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  // Windows has no directory handles to sync; there the rename itself is what durability there is.
-  if (process.platform === "win32") return;
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function unlessMissing<T>(pending: Promise<T>): Promise<T | undefined> {
-  try {
-    return await pending;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+async function writeAll(file: JournalFile, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += await file.write(bytes.subarray(done), at + done);
   }
 }

@@ -73,7 +73,12 @@ class Book implements EpochBook {
 function unpack(numbers: readonly number[]): Stretch[] {
   const stretches: Stretch[] = [];
   for (let at = 0; at + 3 < numbers.length; at += 4) {
-    const [fromSeq, toSeq, from, to] = numbers.slice(at, at + 4) as [number, number, number, number];
+    const [fromSeq, toSeq, from, to] = numbers.slice(at, at + 4) as [
+      number,
+      number,
+      number,
+      number,
+    ];
     stretches.push({ fromSeq, toSeq, from, to });
   }
   return stretches;

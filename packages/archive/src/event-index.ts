@@ -130,7 +130,9 @@ class FollowingIndex implements ArchiveIndex {
 
   outcomesFrom(position: number, max: number): readonly OutcomeNotice[] {
     return this.#store
-      .statement("SELECT decision_id, summary FROM outcomes WHERE position >= ? ORDER BY position LIMIT ?")
+      .statement(
+        "SELECT decision_id, summary FROM outcomes WHERE position >= ? ORDER BY position LIMIT ?",
+      )
       .all(position, max)
       .map((row) => ({
         decisionId: String(row["decision_id"]),

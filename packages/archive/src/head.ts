@@ -1,5 +1,5 @@
+import { HEADER_MAGIC, encodeFrame } from "@countersign/journal";
 import type { Disk, TailFile } from "./disk.ts";
-import { encodeFrame } from "./frame.ts";
 import { scanHead } from "./head-scan.ts";
 import { damaged } from "./tiles.ts";
 
@@ -132,10 +132,10 @@ class HeadFile implements Head {
   }
 }
 
-/** A group: its mark, an empty frame, and a frame for each entry. */
+/** A group: a header frame that says which position comes next, and a record frame for each entry. */
 function encodeGroup(entries: readonly Uint8Array[], first: number): Buffer {
   const frames = entries.map((entry, index) => encodeFrame(first + index, entry));
-  return Buffer.concat([encodeFrame(first, NO_BODY), ...frames]);
+  return Buffer.concat([encodeFrame(first, NO_BODY, HEADER_MAGIC), ...frames]);
 }
 
 async function headNames(disk: Disk): Promise<string[]> {

@@ -25,7 +25,11 @@ export interface DecisionRow {
   readonly server: string;
   readonly serverName?: string;
   readonly emitter?: string;
-  readonly human?: { readonly issuer: string; readonly subject: string; readonly assurance: string };
+  readonly human?: {
+    readonly issuer: string;
+    readonly subject: string;
+    readonly assurance: string;
+  };
   readonly agent?: { readonly id?: string; readonly claimed?: string };
   /** The deciding check. */
   readonly check?: {
@@ -103,7 +107,14 @@ function whoOf({ human, agent }: DecisionEvent["data"]): Pick<DecisionRow, "huma
 export function searchText(event: DecisionEvent): { resource: string; other: string } {
   const { call, human, agent, server, checks } = event.data;
   const resources = (checks ?? []).map((check) => `${check.resource.type}:${check.resource.id}`);
-  const other = [call.name, human?.subject, agent?.id, agent?.claimed?.name, server.id, server.name];
+  const other = [
+    call.name,
+    human?.subject,
+    agent?.id,
+    agent?.claimed?.name,
+    server.id,
+    server.name,
+  ];
   return {
     resource: resources.join("\n"),
     other: other.filter((text) => text !== undefined).join("\n"),

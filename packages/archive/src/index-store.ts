@@ -52,7 +52,9 @@ export async function openStore(file: string): Promise<IndexStore> {
   const open = (): DatabaseSync => {
     const database = new DatabaseSync(file);
     // A crash may cost the last transactions, never half of one; the log brings them back.
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;");
+    database.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;",
+    );
     return database;
   };
   try {
@@ -70,7 +72,8 @@ export async function openStore(file: string): Promise<IndexStore> {
 
 /** Deletes the index with its side files. */
 export function removeIndex(file: string): void {
-  for (const suffix of ["", "-wal", "-shm", "-journal"]) rmSync(`${file}${suffix}`, { force: true });
+  for (const suffix of ["", "-wal", "-shm", "-journal"])
+    rmSync(`${file}${suffix}`, { force: true });
 }
 
 function versionOf(database: DatabaseSync): number | undefined {

@@ -55,7 +55,10 @@ class Reader implements LogReader {
 
   async read(from: bigint, max: number): Promise<readonly PositionedEvent[]> {
     if (from < 0n || !Number.isSafeInteger(max) || max < 1) {
-      throw new CountersignError("INPUT_INVALID", "archive: read wants a position from 0 and at least one event");
+      throw new CountersignError(
+        "INPUT_INVALID",
+        "archive: read wants a position from 0 and at least one event",
+      );
     }
     const found: PositionedEvent[] = [];
     let position = Number(from);

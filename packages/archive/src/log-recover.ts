@@ -64,12 +64,13 @@ async function checkOverlap(
   first: number,
   entries: readonly Buffer[],
 ): Promise<void> {
-  for (let at = 0; at < entries.length; ) {
+  for (let at = 0; at < entries.length;) {
     const index = Math.floor((first + at) / BUNDLE_ENTRIES);
     const stored = await tiles.read(index);
     for (const entry of stored.slice((first + at) % BUNDLE_ENTRIES)) {
       if (at === entries.length) return;
-      if (!leafHash(entry).equals(leafHash(entries[at] as Buffer))) throw damaged(hashTilePath(index));
+      if (!leafHash(entry).equals(leafHash(entries[at] as Buffer)))
+        throw damaged(hashTilePath(index));
       at += 1;
     }
   }

@@ -151,7 +151,7 @@ class LogWriter implements ArchiveLog {
 
   #takeGroup(): Request[] {
     const group: Request[] = [];
-    for (let events = 0; this.#queue.length > 0; ) {
+    for (let events = 0; this.#queue.length > 0;) {
       const next = this.#queue[0] as Request;
       events += next.candidates.length;
       if (group.length > 0 && events > GROUP_MAX_EVENTS) break;
@@ -240,7 +240,7 @@ class LogWriter implements ArchiveLog {
   }
 
   async *#keys(from: number, to: number): AsyncIterable<EventKey> {
-    for (let position = from; position <= to; ) {
+    for (let position = from; position <= to;) {
       const events = await this.#reader.read(BigInt(position), to - position + 1);
       if (events.length === 0) return;
       for (const { event } of events) {

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
+import type { JournalFs } from "@countersign/journal";
 import type { Logger, SealedEvent } from "@countersign/model";
-import { nodeDisk, type Disk } from "./disk.ts";
+import { openDisk } from "./disk.ts";
 import { recoverLog } from "./log-recover.ts";
 import { takeLock } from "./lock.ts";
 import { createLog } from "./log-writer.ts";
@@ -67,8 +68,8 @@ export interface ArchiveOptions {
   readonly headMaxBytes?: number;
   /** Events waiting to be written before `append` answers OVERLOADED. Default 8,192 (and 64 MiB). */
   readonly queueMaxEvents?: number;
-  /** A file system made faulty, for tests. */
-  readonly disk?: Disk;
+  /** The disk; tests make it faulty. */
+  readonly fs?: JournalFs;
 }
 
 /**
@@ -79,7 +80,7 @@ export async function openArchive(options: ArchiveOptions): Promise<ArchiveLog> 
   await mkdir(options.directory, { recursive: true, mode: 0o700 });
   const lock = await takeLock(options.directory);
   try {
-    const disk = options.disk ?? nodeDisk(options.directory);
+    const disk = openDisk(options.directory, options.fs);
     const recovered = await recoverLog(disk, options.origin);
     if (recovered.tornBytes > 0) {
       options.log?.warn("archive: cut off an unfinished write at the end of the log", {

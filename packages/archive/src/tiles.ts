@@ -88,7 +88,8 @@ async function countTiles(disk: Disk): Promise<number> {
     if (index !== expected) throw damaged(hashTilePath(expected));
   }
   for (const index of found) {
-    if ((await disk.size(hashTilePath(index))) !== HASH_TILE_BYTES) throw damaged(hashTilePath(index));
+    if ((await disk.size(hashTilePath(index))) !== HASH_TILE_BYTES)
+      throw damaged(hashTilePath(index));
   }
   return found.length;
 }
@@ -108,4 +109,3 @@ async function indexesBelow(disk: Disk, path: string, base: number): Promise<num
 function parent(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
-
