@@ -4,12 +4,11 @@ import { registerHooks } from "node:module";
 import { errorCode, stderrLogger } from "@countersign/model";
 import type { Gate, Policy } from "@countersign/gate";
 import { isExplicit } from "./adapters/inbound.ts";
-import { type Coverage, createCoverage } from "./coverage.ts";
+import type { Coverage } from "./coverage.ts";
 import { watchDoors } from "./door.ts";
 import type { Enforcer } from "./enforce.ts";
+import { createGatedProcess } from "./gated-process.ts";
 import { onProcessEnd } from "./lifecycle.ts";
-import { gatedCreateMcpHandler, gatedServeStdio, patchClasses, provePatch } from "./patch.ts";
-import { type LoadedSdk, hookSdkLoads } from "./sdk-hook.ts";
 
 /** Exit code of a configuration error (command line contract). */
 const EX_CONFIG = 78;
@@ -46,11 +45,10 @@ export async function activate(env: NodeJS.ProcessEnv = process.env): Promise<vo
     fail("COUNTERSIGN_POLICY names no policy file; set it in the server's environment");
   const policyFile = resolve(file);
   const policy = await readPolicy(policyFile, env);
-  const coverage = createCoverage();
-  const enforcer = lazyEnforcer(() => open(policyFile, { coverage, env, policy }));
-  hookSdkLoads((sdk) => gateCopy(sdk, enforcer, coverage));
+  const enforcer = lazyEnforcer(() => open(policyFile, { coverage: gated.coverage, env, policy }));
+  const gated = createGatedProcess(enforcer, fail, () => enforcer.start());
   watchDoors(
-    () => coverage.complete() || isExplicit(),
+    () => gated.coverage.complete() || isExplicit(),
     (door) =>
       fail(
         `this process begins to serve (${door}) and no MCP SDK in it is gated. If the SDK is bundled into the program, call instrumentServer() in its code; if it is loaded later, load it first`,
@@ -125,31 +123,4 @@ function lazyEnforcer(make: () => Promise<Enforcer>): Enforcer & { start(): void
     start: () => void start(),
     open: async (call) => (await start()).open(call),
   };
-}
-
-function gateCopy(
-  sdk: LoadedSdk,
-  enforcer: Enforcer & { start(): void },
-  coverage: Coverage,
-): void {
-  const name = `${sdk.package}@${sdk.version} (${sdk.format})`;
-  if (sdk.file === "stdio") {
-    const { StdioServerTransport } = sdk.exports as { StdioServerTransport?: new () => object };
-    if (StdioServerTransport === undefined) return;
-    const createTransport = (): object => new StdioServerTransport();
-    sdk.replace("serveStdio", (serve: never) =>
-      gatedServeStdio(serve, { enforcer, createTransport }),
-    );
-    return;
-  }
-  const copy = { package: sdk.package, version: sdk.version, format: sdk.format };
-  const patched = patchClasses(sdk.exports, enforcer);
-  coverage.add({ ...copy, patched });
-  const refuse = (): never =>
-    fail(`${name} is built differently from what can be gated; this version is not supported`);
-  if (!patched) refuse();
-  const { Protocol } = sdk.exports as { Protocol: { prototype: object } };
-  void provePatch(Protocol).then((proven) => (proven ? undefined : refuse()));
-  sdk.replace("createMcpHandler", (create: never) => gatedCreateMcpHandler(create, enforcer));
-  enforcer.start();
 }

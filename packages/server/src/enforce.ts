@@ -89,11 +89,11 @@ class GateEnforcer implements Enforcer {
     const call = this.#mcpCall(incoming);
     const server = this.#spans.server(call, parentOf(incoming.meta));
     const methodClass = classify(call.method);
+    // A faulty message is decided by its fault, whatever its method: it never runs.
+    if (call.fault !== undefined) return this.#guarded(call, server);
     if (methodClass === "pass") return this.#running(call, server);
     // A list is decided when the server has answered: what is decided is which entries are shown.
-    if (methodClass === "list" && isListMethod(call.method) && call.fault === undefined) {
-      return this.#listing(call, server);
-    }
+    if (methodClass === "list" && isListMethod(call.method)) return this.#listing(call, server);
     return this.#guarded(call, server);
   }
 
@@ -114,7 +114,7 @@ class GateEnforcer implements Enforcer {
       if (call.signal.aborted) return this.#notRun(decided, server, verdict);
       if (this.#now() - verdict.decidedAtMs <= DECISION_VALID_MS)
         return this.#running(decided, server, verdict);
-      this.#finish(decided, verdict, server, { status: "not_run" }, 0);
+      this.#gate.notRun(decided, verdict);
       last = verdict;
     }
     return this.#blocked(call, server, { ...(last as Verdict), decision: "error" });
@@ -140,7 +140,7 @@ class GateEnforcer implements Enforcer {
 
   /** Allowed, then cancelled before it could start. The caller is gone; the record says that nothing ran. */
   #notRun(call: McpCall, server: ActiveSpan, verdict: Verdict): BlockedCall {
-    this.#finish(call, verdict, server, { status: "not_run" }, 0);
+    this.#gate.notRun(call, verdict);
     this.#spans.finished(server, { status: "cancelled" });
     return { effect: "block", denial: denialOf(call.method, { ...verdict, decision: "error" }) };
   }

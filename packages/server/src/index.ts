@@ -13,5 +13,7 @@ export type {
 } from "./enforce.ts";
 export { instrumentServer } from "./instrument.ts";
 export type { InstrumentOptions, Instrumented } from "./instrument.ts";
+export { McpServerInstrumentation } from "./instrumentation.ts";
+export type { McpServerConfig } from "./instrumentation.ts";
 export type { SdkCopy } from "./coverage.ts";
 export type { OptInAttributes } from "./spans.ts";

@@ -42,7 +42,8 @@ export interface Instrumented {
 
 const STOP_DEADLINE_MS = 5_000;
 
-interface Entry {
+/** A gate, open or opening, and what enforces it. */
+export interface Entry {
   readonly gate: Promise<Gate>;
   readonly enforcer: Enforcer;
 }
@@ -98,7 +99,8 @@ function protocolOf(given: object): object | undefined {
   return typeof server === "object" && server !== null ? server : given;
 }
 
-function entryOf(options: InstrumentOptions): Entry {
+/** The gate that the options name, opened once, and its enforcer. */
+export function entryOf(options: InstrumentOptions): Entry {
   if ("gate" in options) {
     const known = byGate.get(options.gate);
     if (known !== undefined) return known;

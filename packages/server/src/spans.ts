@@ -9,7 +9,13 @@ import {
   trace,
 } from "@opentelemetry/api";
 import * as model from "@countersign/model";
-import type { CallOutcome, McpCall, Policy, Verdict } from "@countersign/gate";
+import {
+  type CallOutcome,
+  type McpCall,
+  type Policy,
+  type Verdict,
+  classify,
+} from "@countersign/gate";
 import { type Parent, isRecord, traceparentOf } from "./propagate.ts";
 
 /** Span attributes of level O in the attribute contract: off unless the application asks for them by name. */
@@ -80,7 +86,7 @@ class TracedCalls implements CallSpans {
 
   server(call: McpCall, parent: Parent): ActiveSpan {
     const span = this.#tracer.startSpan(
-      call.method,
+      methodText(call.method),
       {
         kind: SpanKind.SERVER,
         links: [...parent.links],
@@ -124,28 +130,24 @@ class TracedCalls implements CallSpans {
     const out: Attributes = {};
     const check = model.deciding(verdict.checks);
     if (this.#optIn.checks === true && check !== undefined && verdict.checks !== undefined) {
-      out[model.ATTR_COUNTERSIGN_RESOURCE_ID] = check.resource.id;
-      out[model.ATTR_COUNTERSIGN_SUBJECT_TYPE] = check.subject.type;
-      out[model.ATTR_COUNTERSIGN_SUBJECT_ID] = check.subject.id;
+      out[model.ATTR_RESOURCE_ID] = check.resource.id;
+      out[model.ATTR_SUBJECT_TYPE] = check.subject.type;
+      out[model.ATTR_SUBJECT_ID] = check.subject.id;
       if (check.consistencyToken !== undefined) {
-        out[model.ATTR_COUNTERSIGN_CONSISTENCY_TOKEN] = check.consistencyToken;
+        out[model.ATTR_CONSISTENCY_TOKEN] = check.consistencyToken;
       }
       const all = verdict.checks;
-      out[model.ATTR_COUNTERSIGN_CHECK_PERMISSIONS] = all.map((one) => one.permission);
-      out[model.ATTR_COUNTERSIGN_CHECK_RESOURCES] = all.map(
-        (one) => `${one.resource.type}:${one.resource.id}`,
-      );
-      out[model.ATTR_COUNTERSIGN_CHECK_SUBJECTS] = all.map(
-        (one) => `${one.subject.type}:${one.subject.id}`,
-      );
-      out[model.ATTR_COUNTERSIGN_CHECK_VERDICTS] = all.map((one) => one.verdict);
+      out[model.ATTR_CHECK_PERMISSIONS] = all.map((one) => one.permission);
+      out[model.ATTR_CHECK_RESOURCES] = all.map((one) => `${one.resource.type}:${one.resource.id}`);
+      out[model.ATTR_CHECK_SUBJECTS] = all.map((one) => `${one.subject.type}:${one.subject.id}`);
+      out[model.ATTR_CHECK_VERDICTS] = all.map((one) => one.verdict);
     }
     if (this.#optIn.identity === true) {
       if (verdict.human !== undefined) {
-        out[model.ATTR_COUNTERSIGN_HUMAN_ISSUER] = verdict.human.issuer;
-        out[model.ATTR_COUNTERSIGN_HUMAN_SUBJECT] = verdict.human.subject;
+        out[model.ATTR_HUMAN_ISSUER] = verdict.human.issuer;
+        out[model.ATTR_HUMAN_SUBJECT] = verdict.human.subject;
       }
-      if (verdict.agent?.id !== undefined) out[model.ATTR_COUNTERSIGN_AGENT_ID] = verdict.agent.id;
+      if (verdict.agent?.id !== undefined) out[model.ATTR_AGENT_ID] = verdict.agent.id;
     }
     return out;
   }
@@ -183,26 +185,26 @@ function activate(span: Span, parent: Context): ActiveSpan {
 
 function callAttributes(call: McpCall): Attributes {
   const out: Attributes = {
-    [model.ATTR_MCP_METHOD_NAME]: model.boundText(model.neutralise(call.method), 256),
+    [model.ATTR_MCP_METHOD_NAME]: methodText(call.method),
   };
   if (call.method === "tools/call") out[model.ATTR_GEN_AI_OPERATION_NAME] = "execute_tool";
-  const id = requestIdText(call.requestId);
+  const id = model.requestIdText(call.requestId);
   if (id !== undefined) out[model.ATTR_JSONRPC_REQUEST_ID] = id;
-  if (call.protocolVersion !== undefined) {
-    out[model.ATTR_MCP_PROTOCOL_VERSION] = model.boundText(
-      model.neutralise(call.protocolVersion),
-      32,
-    );
+  if (call.protocolVersion !== undefined && VERSION.test(call.protocolVersion)) {
+    out[model.ATTR_MCP_PROTOCOL_VERSION] = call.protocolVersion;
   }
   out[model.ATTR_NETWORK_TRANSPORT] = call.transport === "stdio" ? "pipe" : "tcp";
   if (call.transport === "http") out[model.ATTR_NETWORK_PROTOCOL_NAME] = "http";
   return out;
 }
 
-/** Bounds of `call.requestId` (contract, section 3): an integer, or 1 to 64 harmless characters. Else absent. */
-function requestIdText(id: string | number | undefined): string | undefined {
-  if (typeof id === "number") return Number.isSafeInteger(id) ? String(id) : undefined;
-  return id !== undefined && /^[A-Za-z0-9._:-]{1,64}$/.test(id) ? id : undefined;
+const VERSION = /^[A-Za-z0-9._-]{1,32}$/;
+const METHOD = /^[A-Za-z0-9_$][A-Za-z0-9_$./-]{0,127}$/;
+
+/** Any caller may send any string as a method: one that is in no table must look like one, as in the event. */
+function methodText(method: string): string {
+  if (classify(method) !== "unmapped" && !method.startsWith("tasks/")) return method;
+  return METHOD.test(method) && model.detect(method) === undefined ? method : model.OTHER_METHOD;
 }
 
 /** The tool or prompt, when the policy maps it: a name that nobody wrote down is the caller's free text. */
@@ -215,31 +217,31 @@ function nameAttributes(method: string, verdict: Verdict): Attributes {
 }
 
 function eventAttributes(verdict: Verdict): Attributes {
-  const out: Attributes = { [model.ATTR_COUNTERSIGN_DECISION]: verdict.decision };
-  if (verdict.recorded) out[model.ATTR_COUNTERSIGN_EVENT_ID] = verdict.id;
+  const out: Attributes = { [model.ATTR_DECISION]: verdict.decision };
+  if (verdict.recorded) out[model.ATTR_EVENT_ID] = verdict.id;
   return out;
 }
 
 function verdictAttributes(verdict: Verdict, about: Decided): Attributes {
   const out: Attributes = {
     ...eventAttributes(verdict),
-    [model.ATTR_COUNTERSIGN_REASON]: verdict.reason,
-    [model.ATTR_COUNTERSIGN_MODE]: verdict.mode,
-    [model.ATTR_COUNTERSIGN_EFFECT]: verdict.effect,
-    [model.ATTR_COUNTERSIGN_EVIDENCE]: "sealed",
-    [model.ATTR_COUNTERSIGN_ASSURANCE]: verdict.human?.assurance ?? "none",
-    [model.ATTR_COUNTERSIGN_GATE]: about.call.gate,
-    [model.ATTR_COUNTERSIGN_SERVER_ID]: about.policy.server,
-    [model.ATTR_MCP_METHOD_NAME]: model.boundText(model.neutralise(about.call.method), 256),
-    [model.ATTR_COUNTERSIGN_POLICY_DIGEST]: about.policy.digest,
+    [model.ATTR_REASON]: verdict.reason,
+    [model.ATTR_MODE]: verdict.mode,
+    [model.ATTR_EFFECT]: verdict.effect,
+    [model.ATTR_EVIDENCE]: "sealed",
+    [model.ATTR_ASSURANCE]: verdict.human?.assurance ?? "none",
+    [model.ATTR_GATE]: about.call.gate,
+    [model.ATTR_SERVER_ID]: about.policy.server,
+    [model.ATTR_MCP_METHOD_NAME]: methodText(about.call.method),
+    [model.ATTR_POLICY_DIGEST]: about.policy.digest,
   };
-  if (verdict.rule !== undefined) out[model.ATTR_COUNTERSIGN_POLICY_RULE] = verdict.rule;
+  if (verdict.rule !== undefined) out[model.ATTR_POLICY_RULE] = verdict.rule;
   const check = model.deciding(verdict.checks);
   if (check !== undefined) {
-    out[model.ATTR_COUNTERSIGN_CHECK_COUNT] = verdict.checks?.length ?? 0;
-    out[model.ATTR_COUNTERSIGN_PERMISSION] = check.permission;
-    out[model.ATTR_COUNTERSIGN_RESOURCE_TYPE] = check.resource.type;
-    out[model.ATTR_COUNTERSIGN_ENGINE] = check.engine;
+    out[model.ATTR_CHECK_COUNT] = verdict.checks?.length ?? 0;
+    out[model.ATTR_PERMISSION] = check.permission;
+    out[model.ATTR_RESOURCE_TYPE] = check.resource.type;
+    out[model.ATTR_ENGINE] = check.engine;
   }
   if (verdict.decision === "error") out[model.ATTR_ERROR_TYPE] = verdict.reason;
   return out;

@@ -33,12 +33,10 @@ export function patchOutbound(target: object, name: string, position: number): b
   owner[name] = function tracedRequest(this: object, ...given) {
     if (enforcerOf(this) === undefined || isClient(this)) return original.apply(this, given);
     const request = given[position] as OutgoingRequest;
-    const span = trace
-      .getTracer(model.TRACER_SERVER)
-      .startSpan(request.method, {
-        kind: SpanKind.CLIENT,
-        attributes: attributesOf(this, request),
-      });
+    const span = trace.getTracer(model.TRACER_SERVER).startSpan(request.method, {
+      kind: SpanKind.CLIENT,
+      attributes: attributesOf(this, request),
+    });
     const active = trace.setSpan(context.active(), span);
     const params = injectInto(active, request.params);
     given[position] = params === undefined ? request : { ...request, params };
