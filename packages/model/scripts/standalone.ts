@@ -1,5 +1,5 @@
 // JSON Schemas to one TypeScript module of validators, ahead of time: no eval at run time, and no ajv in the product.
-import { Ajv2020, type Options } from "ajv/dist/2020.js";
+import { Ajv, type Options } from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
 
 /** What to generate. */
@@ -25,12 +25,18 @@ export function standaloneModule(options: StandaloneOptions): string {
     allErrors,
     verbose: allErrors,
   };
-  const ajv = new Ajv2020({
-    ...settings,
-    schemas: options.schemas.map((schema) => ({ ...schema })),
-  });
+  const ajv = new Ajv({ ...settings, schemas: options.schemas.map(withoutDialect) });
   const code = standalone.default(ajv, { ...options.validators });
   return header(options) + withOwnRuntime(code, Object.keys(options.validators));
+}
+
+/**
+ * Our schemas say 2020-12, and use nothing of it that draft-07 lacks but `$defs`. Validators of ajv's
+ * plain dialect keep no account of evaluated members and dynamic references.
+ */
+function withoutDialect(schema: object): object {
+  const { $schema: _, ...rest } = schema as { $schema?: unknown };
+  return rest;
 }
 
 function header({ runtime }: StandaloneOptions): string {
@@ -47,14 +53,24 @@ function withOwnRuntime(code: string, names: readonly string[]): string {
     .replace(
       /const (\w+) = require\("ajv\/dist\/runtime\/(ucs2length|equal)"\)\.default;/g,
       "const $1 = $2;",
-    );
+    )
+    // Where in the schema: nobody reads it, and it is a fifth of the module.
+    .replace(/schemaPath:"[^"]*",/g, "");
   for (const name of names) {
     own = own.replace(
       new RegExp(`export const ${name} = (\\w+);`),
       `export const ${name}: Validator = $1 as Validator;`,
     );
   }
+  own = withoutUnusedSchemas(own);
   if (/\brequire\(|\beval\(|new Function/.test(own))
     throw new Error("generated code needs a runtime");
   return own;
+}
+
+/** Schemas that only the compiler needed. */
+function withoutUnusedSchemas(code: string): string {
+  return code.replace(/^const (schema\d+) = .*;\n/gm, (line, name: string) =>
+    code.split(new RegExp(`\\b${name}\\b`)).length > 2 ? line : "",
+  );
 }

@@ -85,9 +85,41 @@ export function canonicalBytes(value: unknown): Uint8Array {
   return Buffer.from(canonicalJson(value), "utf8");
 }
 
-/** Canonical text of an event; throws as well for what rule 1 of sealing forbids: null, "", fractions, odd names. */
-export function canonicalEvent(value: unknown): string {
-  return write(value, EVENT_RULES, 0);
+/**
+ * Whether `text` is the canonical form of `event`, which was parsed from it.
+ * @throws INPUT_INVALID for what rule 1 of sealing forbids: null, "", fractions, odd names.
+ */
+export function isCanonicalEvent(event: object, text: string): boolean {
+  // What JSON.stringify writes is canonical if members come in order and every string is Unicode. The one case that this
+  // misses (names that are numbers come out of a JavaScript object in an order of their own) is left to the long way.
+  if (isOrdered(event, 0) && JSON.stringify(event) === text) return true;
+  return write(event, EVENT_RULES, 0) === text;
+}
+
+function isOrdered(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case "string":
+      return value !== "" && value.isWellFormed();
+    case "number":
+      return Number.isSafeInteger(value);
+    case "boolean":
+      return true;
+    case "object":
+      if (value === null || depth > MAX_DEPTH) return false;
+      if (Array.isArray(value)) return value.every((item) => isOrdered(item, depth + 1));
+      return isOrderedObject(value as Record<string, unknown>, depth);
+    default:
+      return false;
+  }
+}
+
+function isOrderedObject(value: Record<string, unknown>, depth: number): boolean {
+  let last = "";
+  for (const key of Object.keys(value)) {
+    if (key <= last || !ASCII_NAME.test(key) || !isOrdered(value[key], depth + 1)) return false;
+    last = key;
+  }
+  return true;
 }
 
 /** SHA-256 in lower-case hex; of the UTF-8 form, if given a string. */

@@ -10,20 +10,46 @@ import type { Detector, Finder, Match, Scan } from "./detect/scan.ts";
 /** Longest text that is scanned, in UTF-16 units. */
 export const MAX_SCANNED_CHARACTERS = 65_536;
 
-const FINDERS: readonly Finder[] = [
-  findPem,
-  findJwt,
-  findApiKey,
-  findEmail,
-  findIban,
-  findCard,
-  findSsn,
-];
-/** In ids an e-mail is legitimate (`user:alice=40example=2Ecom`). */
-const ID_FINDERS: readonly Finder[] = FINDERS.filter((finder) => finder !== findEmail);
+/** A detector, and what a text needs at least for it to fire: cheap to know, and most names lack it. */
+interface Entry {
+  readonly find: Finder;
+  readonly possible: (features: Features) => boolean;
+  /** Also looks into object ids. There an e-mail is legitimate (`user:alice=40example=2Ecom`). */
+  readonly ids: boolean;
+}
 
-/** Short, and nothing that any detector begins with: no `@`, no run of digits, no key. The common case. */
-const HARMLESS = /^[a-z][a-z_./]{0,63}$/;
+const ENTRIES: readonly Entry[] = [
+  { find: findPem, possible: ({ dashes }) => dashes >= 10, ids: true },
+  { find: findJwt, possible: ({ dots, length }) => dots > 0 && length >= 14, ids: true },
+  { find: findApiKey, possible: ({ length }) => length >= 15, ids: true },
+  { find: findEmail, possible: ({ ats }) => ats > 0, ids: false },
+  { find: findIban, possible: ({ digits, length }) => digits >= 2 && length >= 15, ids: true },
+  { find: findCard, possible: ({ digits }) => digits >= 13, ids: true },
+  { find: findSsn, possible: ({ digits }) => digits >= 9, ids: true },
+];
+
+interface Features {
+  readonly length: number;
+  readonly digits: number;
+  readonly dashes: number;
+  readonly dots: number;
+  readonly ats: number;
+}
+
+function featuresOf(text: string): Features {
+  let digits = 0;
+  let dashes = 0;
+  let dots = 0;
+  let ats = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code >= 0x30 && code <= 0x39) digits += 1;
+    else if (code === 0x2d) dashes += 1;
+    else if (code === 0x2e) dots += 1;
+    else if (code === 0x40) ats += 1;
+  }
+  return { length: text.length, digits, dashes, dots, ats };
+}
 
 // Escapes of neutralise(), and the raw characters it would escape, but not the backslash itself.
 const INVISIBLE = new RegExp(`\\\\u\\{[0-9A-F]{1,6}\\}|[${UNSAFE_RANGES}]`, "gu");
@@ -33,22 +59,32 @@ const INVISIBLE = new RegExp(`\\\\u\\{[0-9A-F]{1,6}\\}|[${UNSAFE_RANGES}]`, "gu"
  * {@link neutralise} makes visible, escaped or not, and compatibility forms (full-width digits).
  */
 export function detect(text: string): Detector | undefined {
-  return HARMLESS.test(text) ? undefined : scanAll(text, FINDERS, false);
+  return scanAll(text, false);
 }
 
 /** {@link detect} for object ids, given unescaped: no e-mails, cards by brand and length. */
 export function detectInId(text: string): Detector | undefined {
-  return HARMLESS.test(text) ? undefined : scanAll(text, ID_FINDERS, true);
+  return scanAll(text, true);
 }
 
-function scanAll(text: string, finders: readonly Finder[], strict: boolean): Detector | undefined {
+function scanAll(text: string, isId: boolean): Detector | undefined {
   if (text.length > MAX_SCANNED_CHARACTERS) return "too_long";
+  // Nothing to see through in plain text: the common case.
+  if (PRINTABLE_ASCII.test(text) && !text.includes("\\")) return scanOne(text, isId);
   for (const form of appearances(text)) {
-    const scan: Scan = { text: form, strict, work: 0 };
-    for (const find of finders) {
-      const hit = find(scan, 0);
-      if (hit !== undefined) return hit.detector;
-    }
+    const detector = scanOne(form, isId);
+    if (detector !== undefined) return detector;
+  }
+  return undefined;
+}
+
+function scanOne(text: string, isId: boolean): Detector | undefined {
+  const features = featuresOf(text);
+  const scan: Scan = { text, strict: isId, work: 0 };
+  for (const entry of ENTRIES) {
+    if ((isId && !entry.ids) || !entry.possible(features)) continue;
+    const hit = entry.find(scan, 0);
+    if (hit !== undefined) return hit.detector;
   }
   return undefined;
 }
@@ -67,12 +103,14 @@ function appearances(text: string): ReadonlySet<string> {
 
 /** Every hit in a text as it stands, in order; hits that overlap are one, under the name of the first. */
 export function findAll(text: string): readonly Match[] {
-  if (HARMLESS.test(text)) return [];
   if (text.length > MAX_SCANNED_CHARACTERS) {
     return [{ detector: "too_long", start: 0, end: text.length }];
   }
   const scan: Scan = { text, strict: false, work: 0 };
-  const hits = FINDERS.flatMap((find) => allOf(find, scan));
+  const features = featuresOf(text);
+  const hits = ENTRIES.filter((entry) => entry.possible(features)).flatMap((entry) =>
+    allOf(entry.find, scan),
+  );
   hits.sort((a, b) => a.start - b.start || b.end - a.end);
   const kept: Match[] = [];
   for (const hit of hits) {

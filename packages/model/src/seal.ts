@@ -1,6 +1,6 @@
 // From a draft to bytes that nobody changes any more, and back (contract, section 1).
 import { BOUNDS } from "./bounds.ts";
-import { canonicalBytes, canonicalEvent, sha256Hex } from "./canonical.ts";
+import { canonicalBytes, isCanonicalEvent, sha256Hex } from "./canonical.ts";
 import type { EventDraft } from "./draft.ts";
 import { CountersignError, errorCode } from "./error.ts";
 import type { Chain, CountersignEvent, WithheldEvent } from "./event.ts";
@@ -78,7 +78,7 @@ export function unseal(bytes: Uint8Array): SealedEvent {
   if (typeof event !== "object" || event === null || Array.isArray(event)) {
     throw invalid("not a JSON object");
   }
-  if (canonical(event) !== text) throw invalid("not in canonical form (RFC 8785)");
+  if (!isCanonical(event, text)) throw invalid("not in canonical form (RFC 8785)");
   return { bytes, hash: sha256Hex(bytes), event: event as CountersignEvent };
 }
 
@@ -90,9 +90,9 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function canonical(event: object): string {
+function isCanonical(event: object, text: string): boolean {
   try {
-    return canonicalEvent(event);
+    return isCanonicalEvent(event, text);
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     throw invalid((error as Error).message.replace(/^canonical: /, ""));

@@ -2,6 +2,7 @@ import { hash, randomUUID } from "node:crypto";
 
 let lastMs = -1;
 let counter = 0;
+let prefix = "";
 
 /**
  * UUIDv7 (RFC 9562). Within one millisecond the 12 bits after the time count up from a random start, so ids of one
@@ -16,10 +17,11 @@ export function uuidv7(nowMs: number = Date.now()): string {
     lastMs = ms;
     // The upper bit starts at 0, so that at least half of the range is left to count in.
     counter = Number.parseInt(random.slice(15, 18), 16) & 0x7ff;
+    const time = ms.toString(16).padStart(12, "0");
+    prefix = `${time.slice(0, 8)}-${time.slice(8, 12)}-7`;
   }
-  const time = ms.toString(16).padStart(12, "0");
   const count = counter.toString(16).padStart(3, "0");
-  return `${time.slice(0, 8)}-${time.slice(8, 12)}-7${count}-${random.slice(19)}`;
+  return `${prefix}${count}-${random.slice(19)}`;
 }
 
 /** UUIDv8 of the SHA-256 of some bytes: the same bytes give the same id. */
