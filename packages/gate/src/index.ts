@@ -9,13 +9,8 @@ export type {
 export { createRelationshipsChecker } from "./check/relationships.ts";
 export { createSpiceDbChecker } from "./check/spicedb.ts";
 export { explain, type ExplainedCheck, type ExplainRequest, type Explanation } from "./explain.ts";
-export {
-  createGate,
-  type Gate,
-  type GateClock,
-  type GateLimits,
-  type GateOptions,
-} from "./gate.ts";
+export type { GateClock } from "./clock.ts";
+export { createGate, type Gate, type GateLimits, type GateOptions } from "./gate.ts";
 export { classify, classifyNotification, hasOutcome, type MethodClass } from "./methods.ts";
 export { createChecker, openGate, type OpenGateOptions } from "./open.ts";
 export { type LoadedPolicy, loadPolicy } from "./policy/load.ts";

@@ -46,10 +46,9 @@ export function targetsOf(policy: Policy, method: string, params: unknown): Targ
 
 /** The target of a list entry: nothing is known but its name or URI. */
 export function targetOfEntry(policy: Policy, entry: ListEntry): Target {
-  if (entry.kind === "tool") return byName(policy.tools, entry.name, undefined);
-  if (entry.kind === "prompt") return byName(policy.prompts, entry.name, undefined);
-  if (entry.kind === "resource") return byUri(policy, entry.uri);
-  return byUri(policy, expand(entry.uriTemplate, undefined));
+  if ("uri" in entry) return byUri(policy, entry.uri);
+  if ("uriTemplate" in entry) return byUri(policy, expand(entry.uriTemplate, undefined));
+  return byName(policy[entry.kind === "tool" ? "tools" : "prompts"], entry.name, undefined);
 }
 
 function named(rules: Policy["tools"], name: unknown, args: unknown): Targets {
