@@ -1,1 +1,84 @@
-export {};
+export { lifeless } from "./component.ts";
+export type { Component } from "./component.ts";
+export { countItems } from "./consumer.ts";
+export type {
+  BatchKind,
+  Batches,
+  Consumer,
+  Decisions,
+  Logs,
+  Origin,
+  Signal,
+  Traces,
+} from "./consumer.ts";
+export type {
+  AnyValue,
+  KeyValue,
+  LogRecord,
+  Resource,
+  ResourceLogs,
+  ResourceSpans,
+  Scope,
+  ScopeLogs,
+  ScopeSpans,
+  Span,
+  SpanEvent,
+  SpanLink,
+} from "./otlp-data.ts";
+export { createBatcher } from "./batch.ts";
+export type { BatchOptions } from "./batch.ts";
+export { fanout } from "./fanout.ts";
+export { createQueue } from "./queue.ts";
+export type { Queue, QueueOptions } from "./queue.ts";
+export { createRetry, isTransient } from "./retry.ts";
+export type { RetryOptions } from "./retry.ts";
+export { createSender, SENDER_PROPERTIES } from "./sender.ts";
+export type { SenderConfig } from "./sender.ts";
+export { withTimeout } from "./timeout.ts";
+export { aborted, pause, throwIfAborted } from "./wait.ts";
+export { deadLettering } from "./letters.ts";
+export type { Letter, LetterBox } from "./letters.ts";
+export { measureReceiver } from "./measure.ts";
+export { createMetrics } from "./metrics.ts";
+export type { Counter, Labels, Metrics } from "./metrics.ts";
+export {
+  DURATION_SCHEMA,
+  durationMs,
+  parseDuration,
+  parseSize,
+  SIZE_SCHEMA,
+  sizeBytes,
+} from "./units.ts";
+export type {
+  ComponentKind,
+  ComponentSpec,
+  ComponentState,
+  ConfigFault,
+  ExporterSpec,
+  ExtensionSpec,
+  JsonSchema,
+  PipelineInput,
+  PipelineInputs,
+  ProcessorSpec,
+  ReceiverSpec,
+  Reference,
+  Runtime,
+  ServiceHealth,
+  ServiceView,
+  SpecBase,
+  Stability,
+} from "./spec.ts";
+export { parseComponentId } from "./component-id.ts";
+export type { ComponentId } from "./component-id.ts";
+export { isLoopback, parseEndpoint } from "./config-schema.ts";
+export type { Endpoint } from "./config-schema.ts";
+export { ConfigError, readConfig } from "./config.ts";
+export type {
+  Config,
+  ConfigSource,
+  Configured,
+  ConfiguredPipeline,
+  LoadedConfig,
+} from "./config.ts";
+export { createGraph } from "./graph.ts";
+export type { Graph, GraphOptions } from "./graph.ts";

@@ -1,0 +1,87 @@
+// ${env:X}, ${env:X:-default} and ${file:path} in the strings of a configuration, as in the Collector. `$$` is a dollar sign.
+import { readFileSync } from "node:fs";
+import type { ConfigPath, ConfigReport } from "./config-report.ts";
+import { pathText } from "./config-report.ts";
+
+/** A configuration with its variables filled in. */
+export interface Expanded {
+  readonly value: unknown;
+  /** Paths (as text) of strings that were one variable and nothing else: they may stand for numbers and booleans. */
+  readonly whole: ReadonlySet<string>;
+}
+
+const VARIABLE = /\$\$|\$\{([^{}]*)\}/g;
+const ENV = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^]*))?$/;
+const FILE = /^file:(.+)$/;
+/** A secret or a certificate; nothing larger belongs into a configuration. */
+const MAX_FILE_BYTES = 1_048_576;
+
+interface Context {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly report: ConfigReport;
+  readonly whole: Set<string>;
+}
+
+/** Fills in the variables of every string value. Keys stay as they are. */
+export function expandVariables(
+  value: unknown,
+  env: Context["env"],
+  report: ConfigReport,
+): Expanded {
+  const whole = new Set<string>();
+  return { value: expand(value, [], { env, report, whole }), whole };
+}
+
+function expand(value: unknown, path: ConfigPath, context: Context): unknown {
+  if (typeof value === "string") return expandText(value, path, context);
+  if (Array.isArray(value))
+    return value.map((item, index) => expand(item, [...path, index], context));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, expand(item, [...path, key], context)]),
+  );
+}
+
+function expandText(text: string, path: ConfigPath, context: Context): string {
+  if (!text.includes("$")) return text;
+  if (/^\$\{[^{}]*\}$/.test(text)) context.whole.add(pathText(path));
+  return text.replaceAll(VARIABLE, (match, inner: string | undefined) =>
+    inner === undefined ? (match === "$$" ? "$" : match) : valueOf(inner, path, context),
+  );
+}
+
+function valueOf(inner: string, path: ConfigPath, { env, report }: Context): string {
+  const variable = ENV.exec(inner);
+  if (variable !== null) {
+    const [, name, fallback] = variable;
+    const value = env[name as string];
+    if (value !== undefined && value !== "") return value;
+    if (fallback !== undefined) return fallback;
+    report.problem(
+      path,
+      `environment variable ${name} is not set`,
+      `set it, or give a default: \${env:${name}:-value}`,
+    );
+    return "";
+  }
+  const file = FILE.exec(inner)?.[1];
+  if (file !== undefined) return contentOf(file, path, report);
+  report.problem(
+    path,
+    "unknown variable",
+    "use ${env:NAME}, ${env:NAME:-default} or ${file:/path}; $$ is a dollar sign",
+  );
+  return "";
+}
+
+function contentOf(file: string, path: ConfigPath, report: ConfigReport): string {
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length <= MAX_FILE_BYTES) return bytes.toString("utf8").replace(/\r?\n$/, "");
+    report.problem(path, "the file is over 1 MiB", "name a file that holds this one value");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "error";
+    report.problem(path, `cannot read ${file} (${code})`, "make the file readable for this user");
+  }
+  return "";
+}

@@ -1,0 +1,310 @@
+import { parseComponentId } from "./component-id.ts";
+import type { Config, Configured, ConfiguredPipeline } from "./config.ts";
+import type { CheckedComponents } from "./config-components.ts";
+import type { ConfigPath, ConfigReport } from "./config-report.ts";
+import { type ConfigShape, type PipelineShape, SECTION } from "./config-shape.ts";
+import type { BatchKind, Signal } from "./consumer.ts";
+import type { ComponentKind, ComponentSpec } from "./spec.ts";
+
+interface Context {
+  readonly components: CheckedComponents;
+  readonly report: ConfigReport;
+}
+
+/** Checks how components are put together. Undefined when that makes no service. */
+export function checkPipelines(
+  shape: ConfigShape,
+  components: CheckedComponents,
+  report: ConfigReport,
+): Config | undefined {
+  const context: Context = { components, report };
+  if (shape.pipelines.length === 0) {
+    report.problem(
+      ["service", "pipelines"],
+      "there is no pipeline",
+      "add one, for example `traces`",
+    );
+    return undefined;
+  }
+  const pipelines = shape.pipelines.map((pipeline) => checkPipeline(pipeline, context));
+  for (const [index, id] of shape.extensions.entries()) {
+    find("extension", id, ["service", "extensions", index], context);
+  }
+  checkLetterBox(shape, "deadLetter", context);
+  checkLetterBox(shape, "quarantine", context);
+  checkLoops(pipelines, context);
+  const used = usedIds(shape, components);
+  warnUnused(used, context);
+  return pick(shape, pipelines, { components, used });
+}
+
+function find(
+  kind: ComponentKind,
+  id: string,
+  path: ConfigPath,
+  { components, report }: Context,
+): Configured<ComponentSpec> | undefined {
+  const found = components.of[kind].get(id);
+  if (found === undefined) {
+    const names = [...components.of[kind].keys()];
+    const fix =
+      names.length === 0
+        ? `add it under \`${SECTION[kind]}\``
+        : `add it under \`${SECTION[kind]}\`, or use one of: ${names.join(", ")}`;
+    report.problem(path, `no ${kind} is called ${id}`, fix);
+  }
+  return found;
+}
+
+function checkPipeline(shape: PipelineShape, context: Context): ConfiguredPipeline {
+  const signal = parseComponentId(shape.id)?.type as Signal;
+  const path = ["service", "pipelines", shape.id];
+  const kinds = receiversGive(shape, signal, path, context);
+  const last = checkSteps(shape, kinds, path, context);
+  checkExporters(shape, { signal, last, path }, context);
+  if (kinds.pulls === "mixed") {
+    context.report.problem(
+      [...path, "receivers"],
+      "a receiver that keeps its place in a log cannot share a pipeline with one that does not",
+      "make two pipelines",
+    );
+  }
+  return { ...shape, signal };
+}
+
+interface Given {
+  readonly kinds: ReadonlySet<BatchKind>;
+  readonly pulls: "all" | "none" | "mixed";
+}
+
+function receiversGive(
+  shape: PipelineShape,
+  signal: Signal,
+  path: ConfigPath,
+  context: Context,
+): Given {
+  const kinds = new Set<BatchKind>();
+  const pulls = new Set<boolean>();
+  if (shape.receivers.length === 0) {
+    context.report.problem([...path, "receivers"], "there is no receiver", "add at least one");
+  }
+  for (const [index, id] of shape.receivers.entries()) {
+    const at = [...path, "receivers", index];
+    const spec = find("receiver", id, at, context)?.spec;
+    if (spec?.kind !== "receiver") continue;
+    const kind = spec.gives[signal];
+    pulls.add(spec.pulls === true);
+    if (kind === undefined) wrongSignal(spec, signal, at, context);
+    else kinds.add(kind);
+  }
+  return { kinds, pulls: pulls.size > 1 ? "mixed" : pulls.has(true) ? "all" : "none" };
+}
+
+function wrongSignal(
+  spec: ComponentSpec,
+  signal: Signal,
+  at: ConfigPath,
+  { report }: Context,
+): void {
+  report.problem(
+    at,
+    `${spec.kind} ${spec.type} does not do ${signal}`,
+    `it belongs into pipelines of: ${spec.signals.join(", ")}`,
+  );
+}
+
+/** Follows the batches from step to step; what the last one gives goes to the exporters. */
+function checkSteps(
+  shape: PipelineShape,
+  given: Given,
+  path: ConfigPath,
+  context: Context,
+): ReadonlySet<BatchKind> {
+  let kinds = given.kinds;
+  const signal = parseComponentId(shape.id)?.type as Signal;
+  for (const [index, id] of shape.processors.entries()) {
+    const at = [...path, "processors", index];
+    const spec = find("processor", id, at, context)?.spec;
+    if (spec?.kind !== "processor") continue;
+    if (!spec.signals.includes(signal)) {
+      wrongSignal(spec, signal, at, context);
+    } else if (kinds.size > 0 && !(kinds.size === 1 && kinds.has(spec.takes))) {
+      context.report.problem(
+        at,
+        `${id} takes ${NOUN[spec.takes]}, but gets ${[...kinds].map((kind) => NOUN[kind]).join(" and ")} here`,
+        "change the order, or make two pipelines",
+      );
+    }
+    kinds = new Set([spec.gives]);
+  }
+  return kinds;
+}
+
+const NOUN: Readonly<Record<BatchKind, string>> = {
+  traces: "spans",
+  logs: "unchecked log records",
+  decisions: "sealed events",
+};
+
+function checkExporters(
+  shape: PipelineShape,
+  { signal, last, path }: { signal: Signal; last: ReadonlySet<BatchKind>; path: ConfigPath },
+  context: Context,
+): void {
+  if (shape.exporters.length === 0) {
+    context.report.problem([...path, "exporters"], "there is no exporter", "add at least one");
+  }
+  if (last.has("logs")) {
+    context.report.problem(
+      [...path, "processors"],
+      "log records reach the exporters unchecked",
+      "add the processor `intake`",
+    );
+  }
+  for (const [index, id] of shape.exporters.entries()) {
+    const at = [...path, "exporters", index];
+    const spec = find("exporter", id, at, context)?.spec;
+    if (spec !== undefined && !spec.signals.includes(signal))
+      wrongSignal(spec, signal, at, context);
+  }
+}
+
+function checkLetterBox(
+  shape: ConfigShape,
+  which: "deadLetter" | "quarantine",
+  context: Context,
+): void {
+  const key = which === "deadLetter" ? "dead_letter" : "quarantine";
+  const path = ["service", key];
+  const id = shape[which];
+  if (id === undefined) {
+    if (!needsLetterBox(shape, which, context)) return;
+    const why =
+      which === "deadLetter" ? "events that can never be accepted" : "events that hold a secret";
+    context.report.problem(
+      path,
+      `\`${key}\` is missing: ${why} need a place`,
+      "name a `file` exporter",
+    );
+    return;
+  }
+  const spec = find("exporter", id, path, context)?.spec;
+  if (spec?.kind === "exporter" && spec.keepsLetters !== true) {
+    context.report.problem(path, `exporter ${id} cannot keep letters`, "name a `file` exporter");
+  }
+  if (shape.deadLetter === shape.quarantine && which === "quarantine") {
+    context.report.problem(
+      path,
+      "quarantine and dead letters are the same exporter",
+      "give quarantine its own, restricted directory",
+    );
+  }
+}
+
+function needsLetterBox(
+  shape: ConfigShape,
+  which: "deadLetter" | "quarantine",
+  { components }: Context,
+): boolean {
+  const decisions = shape.pipelines.filter(({ id }) => parseComponentId(id)?.type === "decisions");
+  if (which === "deadLetter") return decisions.length > 0;
+  return decisions.some(({ processors }) =>
+    processors.some((id) => components.of.processor.get(id)?.spec.takes === "logs"),
+  );
+}
+
+/** A pipeline may not write into what one of its receivers reads, directly or by way of other pipelines. */
+function checkLoops(pipelines: readonly ConfiguredPipeline[], context: Context): void {
+  const { references } = context.components;
+  const feeds = (receiver: string): readonly string[] =>
+    references
+      .filter(
+        ({ from, feeds: data }) =>
+          data === true && from.kind === "receiver" && from.id === receiver,
+      )
+      .map(({ id }) => id);
+  const behind = (exporter: string): readonly string[] =>
+    pipelines
+      .filter(({ receivers }) => receivers.some((id) => feeds(id).includes(exporter)))
+      .flatMap(({ exporters }) => exporters);
+  for (const { id, receivers, exporters } of pipelines) {
+    for (const source of receivers.flatMap(feeds)) {
+      if (!reaches(source, exporters, behind)) continue;
+      context.report.problem(
+        ["service", "pipelines", id, "exporters"],
+        `a loop: what this pipeline reads from ${source} comes back to it`,
+        "send it to another exporter",
+      );
+    }
+  }
+}
+
+function reaches(
+  goal: string,
+  from: readonly string[],
+  behind: (exporter: string) => readonly string[],
+): boolean {
+  const seen = new Set<string>();
+  const open = [...from];
+  for (let id = open.pop(); id !== undefined; id = open.pop()) {
+    if (id === goal) return true;
+    if (seen.has(id)) continue;
+    seen.add(id);
+    open.push(...behind(id));
+  }
+  return false;
+}
+
+type Used = Readonly<Record<ComponentKind, ReadonlySet<string>>>;
+
+function usedIds(shape: ConfigShape, components: CheckedComponents): Used {
+  const used = {
+    receiver: new Set(shape.pipelines.flatMap(({ receivers }) => receivers)),
+    processor: new Set(shape.pipelines.flatMap(({ processors }) => processors)),
+    exporter: new Set(shape.pipelines.flatMap(({ exporters }) => exporters)),
+    extension: new Set(shape.extensions),
+  };
+  for (const id of [shape.deadLetter, shape.quarantine])
+    if (id !== undefined) used.exporter.add(id);
+  for (const { from, kind, id } of components.references) {
+    if (used[from.kind].has(from.id)) used[kind].add(id);
+  }
+  return used;
+}
+
+function warnUnused(used: Used, { components, report }: Context): void {
+  for (const [kind, ids] of Object.entries(used) as [ComponentKind, ReadonlySet<string>][]) {
+    for (const id of components.of[kind].keys()) {
+      if (ids.has(id)) continue;
+      const where = kind === "extension" ? "service.extensions" : "a pipeline";
+      report.warning(
+        [SECTION[kind], id],
+        `${kind} ${id} is not used`,
+        `name it in ${where}, or remove it`,
+      );
+    }
+  }
+}
+
+function pick(
+  shape: ConfigShape,
+  pipelines: readonly ConfiguredPipeline[],
+  { components, used }: { components: CheckedComponents; used: Used },
+): Config {
+  return {
+    receivers: only(components.of.receiver, used.receiver),
+    processors: only(components.of.processor, used.processor),
+    exporters: only(components.of.exporter, used.exporter),
+    extensions: only(components.of.extension, used.extension),
+    pipelines,
+    ...(shape.deadLetter === undefined ? {} : { deadLetter: shape.deadLetter }),
+    ...(shape.quarantine === undefined ? {} : { quarantine: shape.quarantine }),
+  };
+}
+
+function only<Item>(
+  all: ReadonlyMap<string, Item>,
+  ids: ReadonlySet<string>,
+): ReadonlyMap<string, Item> {
+  return new Map([...all].filter(([id]) => ids.has(id)));
+}

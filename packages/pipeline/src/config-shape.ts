@@ -1,0 +1,173 @@
+// The frame of a configuration: sections, ids, pipelines. What a component makes of its settings is its own affair.
+import { parseComponentId } from "./component-id.ts";
+import type { ConfigPath, ConfigReport } from "./config-report.ts";
+import type { ComponentKind } from "./spec.ts";
+
+/** A pipeline as written. */
+export interface PipelineShape {
+  readonly id: string;
+  readonly receivers: readonly string[];
+  readonly processors: readonly string[];
+  readonly exporters: readonly string[];
+  readonly onFull: "refuse" | "drop";
+}
+
+/** The frame of a configuration. */
+export interface ConfigShape {
+  readonly sections: Readonly<Record<ComponentKind, ReadonlyMap<string, unknown>>>;
+  readonly extensions: readonly string[];
+  readonly pipelines: readonly PipelineShape[];
+  readonly deadLetter?: string;
+  readonly quarantine?: string;
+}
+
+/** Section of each kind. */
+export const SECTION: Readonly<Record<ComponentKind, string>> = {
+  receiver: "receivers",
+  processor: "processors",
+  exporter: "exporters",
+  extension: "extensions",
+};
+
+const TOP = [...Object.values(SECTION), "service"];
+const SERVICE = ["extensions", "dead_letter", "quarantine", "pipelines"];
+const PIPELINE = ["receivers", "processors", "exporters", "on_full"];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Checks the frame. Undefined when there is nothing to go on with. */
+export function checkShape(value: unknown, report: ConfigReport): ConfigShape | undefined {
+  const root = fields(value, [], report);
+  if (root === undefined) return undefined;
+  known(root, TOP, [], report);
+  const service = fields(root["service"], ["service"], report);
+  if (service === undefined) return undefined;
+  known(service, SERVICE, ["service"], report);
+  const section = (kind: ComponentKind): ReadonlyMap<string, unknown> =>
+    sectionOf(root[SECTION[kind]], SECTION[kind], report);
+  const deadLetter = idAt(service["dead_letter"], ["service", "dead_letter"], report);
+  const quarantine = idAt(service["quarantine"], ["service", "quarantine"], report);
+  return {
+    sections: {
+      receiver: section("receiver"),
+      processor: section("processor"),
+      exporter: section("exporter"),
+      extension: section("extension"),
+    },
+    extensions: ids(service["extensions"], ["service", "extensions"], report),
+    pipelines: pipelinesOf(service["pipelines"], report),
+    ...(deadLetter === undefined ? {} : { deadLetter }),
+    ...(quarantine === undefined ? {} : { quarantine }),
+  };
+}
+
+function fields(value: unknown, path: ConfigPath, report: ConfigReport): Fields | undefined {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
+  const where = path.length === 0 ? "the configuration" : `\`${path.join(".")}\``;
+  const problem =
+    value === undefined || value === null ? "is missing or empty" : "is not a mapping";
+  report.problem(path, `${where} ${problem}`, "write `key: value` lines below it");
+  return undefined;
+}
+
+function known(
+  value: Fields,
+  names: readonly string[],
+  path: ConfigPath,
+  report: ConfigReport,
+): void {
+  for (const key of Object.keys(value)) {
+    if (names.includes(key)) continue;
+    const hint = key === "connectors" ? "; this build has no connectors" : "";
+    report.keyProblem([...path, key], `unknown key${hint}`, `use one of: ${names.join(", ")}`);
+  }
+}
+
+function sectionOf(
+  value: unknown,
+  name: string,
+  report: ConfigReport,
+): ReadonlyMap<string, unknown> {
+  if (value === undefined || value === null) return new Map();
+  const entries = Object.entries(fields(value, [name], report) ?? {});
+  for (const [id] of entries) {
+    if (parseComponentId(id) === undefined) {
+      report.keyProblem(
+        [name, id],
+        "not a component id",
+        "use `type` or `type/name`, for example `file/siem`",
+      );
+    }
+  }
+  return new Map(entries.filter(([id]) => parseComponentId(id) !== undefined));
+}
+
+function ids(value: unknown, path: ConfigPath, report: ConfigReport): readonly string[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) {
+    report.problem(path, "not a list", "write a list of component ids: [a, b/c]");
+    return [];
+  }
+  const seen = new Set<string>();
+  for (const [index, item] of value.entries()) {
+    const id = idAt(item, [...path, index], report);
+    if (id === undefined) continue;
+    if (seen.has(id))
+      report.problem([...path, index], `${id} is listed twice`, "remove one of the two");
+    seen.add(id);
+  }
+  return [...seen];
+}
+
+function idAt(value: unknown, path: ConfigPath, report: ConfigReport): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && parseComponentId(value) !== undefined) return value;
+  report.problem(path, "not a component id", "use `type` or `type/name`, for example `file/siem`");
+  return undefined;
+}
+
+function pipelinesOf(value: unknown, report: ConfigReport): readonly PipelineShape[] {
+  const path = ["service", "pipelines"];
+  const all = Object.entries(fields(value, path, report) ?? {});
+  return all.flatMap(([id, pipeline]) => {
+    const shape = pipelineOf(id, pipeline, [...path, id], report);
+    return shape === undefined ? [] : [shape];
+  });
+}
+
+function pipelineOf(
+  id: string,
+  value: unknown,
+  path: ConfigPath,
+  report: ConfigReport,
+): PipelineShape | undefined {
+  const type = parseComponentId(id)?.type;
+  if (type !== "traces" && type !== "decisions") {
+    report.keyProblem(
+      path,
+      "not a pipeline of this build",
+      "name it `traces`, `decisions`, or `<signal>/<name>`",
+    );
+    return undefined;
+  }
+  const pipeline = fields(value, path, report);
+  if (pipeline === undefined) return undefined;
+  known(pipeline, PIPELINE, path, report);
+  const onFull = pipeline["on_full"] ?? "refuse";
+  if (onFull !== "refuse" && onFull !== "drop") {
+    report.problem([...path, "on_full"], "not a way to be full", "use `refuse` or `drop`");
+  } else if (onFull === "drop" && type !== "traces") {
+    report.problem(
+      [...path, "on_full"],
+      "decisions are never dropped",
+      "remove `on_full: drop`: it is legal in traces pipelines only",
+    );
+  }
+  return {
+    id,
+    receivers: ids(pipeline["receivers"], [...path, "receivers"], report),
+    processors: ids(pipeline["processors"], [...path, "processors"], report),
+    exporters: ids(pipeline["exporters"], [...path, "exporters"], report),
+    onFull: onFull === "drop" ? "drop" : "refuse",
+  };
+}

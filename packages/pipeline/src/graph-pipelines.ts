@@ -1,0 +1,115 @@
+// From exporters back to the head of each pipeline.
+import type { Component } from "./component.ts";
+import type { Config, ConfiguredPipeline } from "./config.ts";
+import type { Consumer, Decisions, Traces } from "./consumer.ts";
+import { fanout } from "./fanout.ts";
+import type { Host } from "./host.ts";
+import { deadLettering } from "./letters.ts";
+import { measureExporter } from "./measure.ts";
+import { createQueue } from "./queue.ts";
+import { createRetry } from "./retry.ts";
+
+/** A pipeline without its receivers. */
+export interface BuiltPipeline {
+  readonly shape: ConfiguredPipeline;
+  readonly head: Consumer<never>;
+  /** What stands between receivers and exporters, head first. */
+  readonly parts: readonly Component[];
+  readonly retries: readonly Component[];
+}
+
+interface Context {
+  readonly config: Config;
+  readonly host: Host;
+  readonly exporters: ReadonlyMap<string, Consumer<never>>;
+}
+
+/** Spans that wait at the head of a pipeline that may drop. */
+const DROP_QUEUE_SPANS = 8192;
+
+/** Makes the pipelines of a configuration, from the exporters back. */
+export function buildPipelines(context: Context): readonly BuiltPipeline[] {
+  return context.config.pipelines.map((shape) => buildPipeline(shape, context));
+}
+
+function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeline {
+  const retries: Component[] = [];
+  const parts: Component[] = [];
+  const edges = shape.exporters.map((id): Consumer<never> =>
+    shape.signal === "traces"
+      ? measureExporter<Traces>(exporterOf(id, context), id, context.host.metrics)
+      : decisionsEdge(id, shape, context, retries),
+  );
+  let head: Consumer<never> = fanout(edges);
+  for (const id of shape.processors.toReversed()) {
+    const { spec, config } = context.config.processors.get(id) ?? missing(id);
+    const processor = spec.create(config as never, context.host.runtime("processor", id), head);
+    parts.unshift(processor);
+    head = processor;
+  }
+  if (shape.onFull === "drop") {
+    const queue = dropQueue(head, shape, context);
+    parts.unshift(queue);
+    head = queue;
+  }
+  return { shape, head, parts, retries };
+}
+
+function exporterOf(id: string, { exporters }: Context): Consumer<Traces> & Consumer<Decisions> {
+  return exporters.get(id) ?? missing(id);
+}
+
+/** Decisions: refused for good means dead letter; behind a receiver that keeps its place, failures are tried again without end. */
+function decisionsEdge(
+  id: string,
+  shape: ConfiguredPipeline,
+  context: Context,
+  retries: Component[],
+): Consumer<Decisions> {
+  const { host, config } = context;
+  const measured = measureExporter<Decisions>(exporterOf(id, context), id, host.metrics);
+  const edge = deadLettering(measured, id, host.view.deadLetters);
+  if (!shape.receivers.some((receiver) => config.receivers.get(receiver)?.spec.pulls === true))
+    return edge;
+  const retry = createRetry<Decisions>(edge, { id, pick: pickEvents, log: host.logger(id) });
+  retries.push(retry);
+  return retry;
+}
+
+/** A part of a batch. Its origin stays: the receipt of a range is one whatever had to be sent twice. */
+function pickEvents(batch: Decisions, indexes: readonly number[]): Decisions {
+  const wanted = new Set(indexes);
+  return { ...batch, events: batch.events.filter((_, index) => wanted.has(index)) };
+}
+
+function dropQueue(
+  next: Consumer<never>,
+  shape: ConfiguredPipeline,
+  { host }: Context,
+): Component & Consumer<Traces> {
+  const labels = { pipeline: shape.id };
+  const queue = createQueue(next, {
+    id: shape.id,
+    maxItems: DROP_QUEUE_SPANS,
+    concurrency: 4,
+    onFull: "drop",
+    dropped: host.metrics.counter(
+      "pipeline_dropped_spans",
+      "Spans dropped: `on_full: drop`.",
+      labels,
+    ),
+    log: host.logger(shape.id),
+  });
+  host.metrics.gauge("pipeline_queue_size", "Spans that wait.", labels, () => queue.depth);
+  host.metrics.gauge(
+    "pipeline_queue_capacity",
+    "Spans that may wait.",
+    labels,
+    () => queue.capacity,
+  );
+  return queue;
+}
+
+function missing(id: string): never {
+  throw new Error(`graph: ${id} is not configured; validate the configuration first`);
+}

@@ -1,0 +1,124 @@
+// What stands between a pipeline and a destination on the network: queue, joining, retry, time limit.
+import type { Component } from "./component.ts";
+import { createBatcher } from "./batch.ts";
+import { type Consumer, countItems, type Traces } from "./consumer.ts";
+import { createQueue } from "./queue.ts";
+import { createRetry } from "./retry.ts";
+import type { JsonSchema, Runtime } from "./spec.ts";
+import { withTimeout } from "./timeout.ts";
+import { DURATION_SCHEMA, durationMs } from "./units.ts";
+
+/** Settings that every exporter of traces over the network has, with the Collector's names. */
+export const SENDER_PROPERTIES: JsonSchema = {
+  timeout: { ...DURATION_SCHEMA, default: "10s", description: "Time for one attempt: 500ms, 10s." },
+  sending_queue: {
+    type: "object",
+    additionalProperties: false,
+    default: {},
+    description: "Spans that wait in memory. Full: the pipeline is refused, or drops.",
+    properties: {
+      queue_size: { type: "integer", minimum: 1, maximum: 1_000_000, default: 8192 },
+      num_consumers: { type: "integer", minimum: 1, maximum: 64, default: 4 },
+    },
+  },
+  retry_on_failure: {
+    type: "object",
+    additionalProperties: false,
+    default: {},
+    description:
+      "Failures for now are tried again, up to `max_elapsed_time`; then the spans are dropped and counted.",
+    properties: {
+      initial_interval: {
+        ...DURATION_SCHEMA,
+        default: "1s",
+        description: "First wait: 500ms, 1s.",
+      },
+      max_interval: { ...DURATION_SCHEMA, default: "30s", description: "Longest wait: 30s." },
+      max_elapsed_time: {
+        ...DURATION_SCHEMA,
+        default: "5m",
+        description: "Time after which spans are given up: 5m.",
+      },
+    },
+  },
+  batch: {
+    type: "object",
+    additionalProperties: false,
+    default: {},
+    description: "Small batches are joined.",
+    properties: {
+      max_spans: { type: "integer", minimum: 1, maximum: 65_536, default: 512 },
+      max_wait: {
+        ...DURATION_SCHEMA,
+        default: "200ms",
+        description: "Longest wait for others: 200ms.",
+      },
+    },
+  },
+};
+
+/** Validated settings of {@link SENDER_PROPERTIES}. */
+export interface SenderConfig {
+  readonly timeout: string;
+  readonly sending_queue: { readonly queue_size: number; readonly num_consumers: number };
+  readonly retry_on_failure: {
+    readonly initial_interval: string;
+    readonly max_interval: string;
+    readonly max_elapsed_time: string;
+  };
+  readonly batch: { readonly max_spans: number; readonly max_wait: string };
+}
+
+/**
+ * Stacks queue → batch → retry → timeout before `push`. `stop` ends the retries first, so that the queue drains without
+ * waiting.
+ */
+export function createSender(
+  push: Consumer<Traces>,
+  config: SenderConfig,
+  runtime: Runtime,
+): Component & Consumer<Traces> {
+  const { id, log } = runtime;
+  const limited = withTimeout(push, { id, timeoutMs: durationMs(config.timeout) });
+  const retry = createRetry(limited, {
+    id,
+    log,
+    initialMs: durationMs(config.retry_on_failure.initial_interval),
+    maxMs: durationMs(config.retry_on_failure.max_interval),
+    maxElapsedMs: durationMs(config.retry_on_failure.max_elapsed_time),
+  });
+  const batcher = createBatcher<Traces>(retry, {
+    maxItems: config.batch.max_spans,
+    maxWaitMs: durationMs(config.batch.max_wait),
+    count: countItems,
+    join: (batches) => ({ resourceSpans: batches.flatMap((batch) => batch.resourceSpans) }),
+  });
+  const labels = { exporter: id };
+  const queue = createQueue(batcher, {
+    id,
+    log,
+    maxItems: config.sending_queue.queue_size,
+    concurrency: config.sending_queue.num_consumers,
+    onFull: "refuse",
+    dropped: runtime.metrics.counter(
+      "exporter_dropped_spans",
+      "Spans given up after `max_elapsed_time`, or at the stop.",
+      labels,
+    ),
+  });
+  runtime.metrics.gauge("exporter_queue_size", "Spans that wait.", labels, () => queue.depth);
+  runtime.metrics.gauge(
+    "exporter_queue_capacity",
+    "Spans that may wait.",
+    labels,
+    () => queue.capacity,
+  );
+  return {
+    start: () => Promise.resolve(),
+    consume: (batch, signal) => queue.consume(batch, signal),
+    async stop(deadline) {
+      await retry.stop(deadline);
+      await Promise.all([queue.stop(deadline), batcher.stop(deadline)]);
+    },
+  };
+}

@@ -1,0 +1,132 @@
+import type { Logger } from "@countersign/model";
+import type { Component } from "./component.ts";
+import type { BatchKind, Batches, Consumer, Signal } from "./consumer.ts";
+import type { LetterBox } from "./letters.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** What a component is for. */
+export type ComponentKind = "receiver" | "processor" | "exporter" | "extension";
+
+/** How far a component may be trusted to stay as it is. */
+export type Stability = "experimental" | "beta" | "stable";
+
+/** A JSON Schema (2020-12). Formats `duration` and `size` are known; members with a `default` are filled in. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** Names another component in a configuration. */
+export interface Reference {
+  /** Where in the component's configuration. */
+  readonly path: readonly (string | number)[];
+  readonly id: string;
+  readonly kind: ComponentKind;
+  /** The types it may have. Absent: any. */
+  readonly types?: readonly string[];
+  /** The component takes its data from there: together with a pipeline this can make a loop. */
+  readonly feeds?: true;
+}
+
+/** Something a schema cannot see. */
+export interface ConfigFault {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** What to do. */
+  readonly fix: string;
+}
+
+/** Health of a component: `degraded` works on it, `failed` needs somebody. */
+export interface ComponentState {
+  readonly state: "ok" | "degraded" | "failed";
+  /** A constant sentence. */
+  readonly detail?: string;
+}
+
+/** What every component gets from the service. */
+export interface Runtime {
+  /** `type` or `type/name`; messages start with it. */
+  readonly id: string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Says how it is; the last report counts. */
+  report(state: ComponentState): void;
+  readonly service: ServiceView;
+}
+
+/** The rest of the service, as a component may see it. */
+export interface ServiceView {
+  /** A running exporter, for what reads from it or shows it. Known from the start on. */
+  exporter(id: string): Component | undefined;
+  readonly deadLetters: LetterBox;
+  readonly quarantine: LetterBox;
+  /** Whether the service works, and the components that do not. */
+  health(): ServiceHealth;
+}
+
+/** State of the whole service. */
+export interface ServiceHealth {
+  readonly phase: "starting" | "running" | "stopping";
+  readonly components: ReadonlyMap<string, ComponentState>;
+}
+
+/** The head of a pipeline. */
+export interface PipelineInput<Batch> {
+  /** `decisions/siem`. */
+  readonly pipeline: string;
+  readonly consumer: Consumer<Batch>;
+}
+
+/** Heads of the pipelines that a receiver feeds, by what they take. */
+export type PipelineInputs = {
+  readonly [Kind in BatchKind]: readonly PipelineInput<Batches[Kind]>[];
+};
+
+/** What all specs have. */
+export interface SpecBase {
+  /** `lower_snake_case`, as configurations name it. */
+  readonly type: string;
+  readonly stability: Stability;
+  /** One sentence. */
+  readonly summary: string;
+  readonly signals: readonly Signal[];
+  /** Configuration: validation, documentation, and defaults. */
+  readonly config: JsonSchema;
+  /** What the schema cannot see. Called with a configuration that it accepts. */
+  check?(config: never): readonly ConfigFault[];
+  /** Other components that the configuration names. */
+  references?(config: never): readonly Reference[];
+}
+
+/** Data comes in here. */
+export interface ReceiverSpec extends SpecBase {
+  readonly kind: "receiver";
+  /** What it hands to a pipeline of a signal. */
+  readonly gives: { readonly [S in Signal]?: BatchKind };
+  /** It reads at its own pace and keeps its place: exporters behind it are retried without end. */
+  readonly pulls?: true;
+  create(config: never, runtime: Runtime, next: PipelineInputs): Component;
+}
+
+/** One step of a pipeline; every pipeline has its own. */
+export interface ProcessorSpec extends SpecBase {
+  readonly kind: "processor";
+  readonly takes: BatchKind;
+  readonly gives: BatchKind;
+  create(config: never, runtime: Runtime, next: Consumer<never>): Component & Consumer<never>;
+}
+
+/** Data goes out here. One instance, however many pipelines end in it. */
+export interface ExporterSpec extends SpecBase {
+  readonly kind: "exporter";
+  readonly takes: readonly BatchKind[];
+  /** It keeps letters too: `service.dead_letter` and `service.quarantine` may name it. */
+  readonly keepsLetters?: true;
+  create(config: never, runtime: Runtime): Component & Consumer<never> & Partial<LetterBox>;
+}
+
+/** Serves the service, not the data. */
+export interface ExtensionSpec extends SpecBase {
+  readonly kind: "extension";
+  create(config: never, runtime: Runtime): Component;
+}
+
+/** One component: its schema, what it is, how it is made. */
+export type ComponentSpec = ReceiverSpec | ProcessorSpec | ExporterSpec | ExtensionSpec;
