@@ -3,24 +3,32 @@
 // Usage: node count.mjs REPORT EXIT_STATUS
 import { readFileSync } from "node:fs";
 
+const say = (line) => process.stdout.write(`${line}\n`);
 const [file, status] = process.argv.slice(2);
 
-let report = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0, testResults: [] };
+let report = {
+  numPassedTests: 0,
+  numFailedTests: 0,
+  numPendingTests: 0,
+  numTodoTests: 0,
+  testResults: [],
+};
 try {
   report = JSON.parse(readFileSync(file, "utf8"));
 } catch {
-  console.log("no test report was written");
+  say("no test report was written");
 }
 const unloaded = report.testResults.filter(
-  (suite) => suite.status === "failed" && !suite.assertionResults.some((test) => test.status === "failed"),
+  (suite) =>
+    suite.status === "failed" && !suite.assertionResults.some((test) => test.status === "failed"),
 );
-for (const suite of unloaded) console.log(`could not run: ${suite.name}`);
+for (const suite of unloaded) say(`could not run: ${suite.name}`);
 const skipped = report.numPendingTests + (report.numTodoTests ?? 0);
-if (skipped > 0) console.log(`${skipped} skipped`);
+if (skipped > 0) say(`${skipped} skipped`);
 
 let failed = report.numFailedTests + unloaded.length;
 if (failed === 0 && status !== "0") {
-  console.log(`the run failed outside a test (exit ${status})`);
+  say(`the run failed outside a test (exit ${status})`);
   failed = 1;
 }
-console.log(`${report.numPassedTests} passed, ${failed} failed`);
+say(`${report.numPassedTests} passed, ${failed} failed`);

@@ -76,7 +76,7 @@ function connect(server: Server): v1.ZedClientInterface {
     server.token,
     server.endpoint,
     v1.ClientSecurity.INSECURE_PLAINTEXT_CREDENTIALS,
-    0,
+    undefined,
     { interceptors: [deadlineInterceptor(CALL_TIMEOUT_MS)] },
   );
 }

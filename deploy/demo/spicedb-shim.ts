@@ -114,10 +114,7 @@ function unary<Request extends object, Response extends object>(
       metadata.set("io.spicedb.debug.version", SPICEDB_VERSION);
       call.sendMetadata(metadata);
     }
-    answer(call.request).then(
-      (message) => callback(null, message),
-      (error: unknown) => callback(status(error)),
-    );
+    void reply(answer(call.request), callback);
   };
   return {
     path,
@@ -126,16 +123,30 @@ function unary<Request extends object, Response extends object>(
   };
 }
 
+async function reply<Response>(
+  answer: Promise<Response>,
+  callback: grpc.sendUnaryData<Response>,
+): Promise<void> {
+  try {
+    callback(null, await answer);
+  } catch (error) {
+    callback(status(error));
+  }
+}
+
 /** As the server does: no token is 16, a wrong one is 7. */
 function refusal(metadata: grpc.Metadata, token: string): Partial<grpc.StatusObject> | undefined {
   const given = metadata.get("authorization")[0];
   if (typeof given !== "string") {
     return { code: grpc.status.UNAUTHENTICATED, details: "missing authorization token" };
   }
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(`Bearer ${token}`))
     ? undefined
     : { code: grpc.status.PERMISSION_DENIED, details: "invalid preshared key" };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
 }
 
 /** The library reports Go's rendering of a status; give the number back. */

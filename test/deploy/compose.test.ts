@@ -50,8 +50,7 @@ test("it has SpiceDB, Kafka, Jaeger, the processor and the demonstration", () =>
 
 test.each(names)("%s is pinned to one version", (name) => {
   const { image, build } = services[name] as Service;
-  if (build !== undefined) expect(image).toMatch(/^countersign(-demo)?:dev$/);
-  else expect(image).toMatch(/:v?\d+\.\d+\.\d+/);
+  expect(image).toMatch(build === undefined ? /:v?\d+\.\d+\.\d+/ : /^countersign(-demo)?:dev$/);
 });
 
 test.each(names)("%s is published on loopback only", (name) => {

@@ -1,1 +1,2 @@
-export {};
+export { EXIT, CliError, exitCodeOf } from "./exit.ts";
+export { run } from "./program.ts";

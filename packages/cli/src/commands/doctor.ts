@@ -1,0 +1,60 @@
+import type { Finding } from "@countersign/server/doctor";
+import type { Command } from "commander";
+import { type Choose, example, journalOption, policyOption } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { shown, table, type Terminal } from "../terminal.ts";
+
+interface Flags {
+  readonly policy?: string;
+  readonly journal?: string;
+  readonly json?: true;
+}
+
+/** `countersign doctor`: is a server here gated, and will its record arrive? */
+export function addDoctor(program: Command, choose: Choose): void {
+  program
+    .command("doctor")
+    .summary("check that this host is set up")
+    .description(
+      "Looks at this host: Node, the MCP SDK copies that the program here would load and whether each can be gated, " +
+        "policy, journal, authorizer, processor, clock. Exits 1 when something would stop or lose calls.",
+    )
+    .addOption(policyOption())
+    .addOption(journalOption())
+    .option("--json", "print the findings as JSON")
+    .argument(
+      "[program]",
+      "the server's program, or its directory (default: the working directory)",
+    )
+    .addHelpText(
+      "after",
+      example("countersign doctor --policy policy.yaml", "countersign doctor --json ./server.js"),
+    )
+    .action((target: string | undefined, flags: Flags) =>
+      choose((terminal) => doctor(target, flags, terminal)),
+    );
+}
+
+async function doctor(
+  target: string | undefined,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  const { examine } = await import("@countersign/server/doctor");
+  const findings = await examine({
+    ...(flags.policy === undefined ? {} : { policy: flags.policy }),
+    ...(target === undefined ? {} : { program: target }),
+    env:
+      flags.journal === undefined
+        ? process.env
+        : { ...process.env, COUNTERSIGN_JOURNAL: flags.journal },
+  });
+  const failed = findings.some(({ level }) => level === "fail");
+  if (flags.json) terminal.out(JSON.stringify({ ok: !failed, findings }, undefined, 2));
+  else for (const line of table(findings.map(row))) terminal.out(line);
+  return failed ? EXIT.failed : EXIT.done;
+}
+
+function row({ id, level, message, fix }: Finding): string[] {
+  return [level, id, shown(fix === undefined ? message : `${message}; ${fix}`)];
+}

@@ -1,0 +1,28 @@
+/** A signal that aborts with the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
+export interface UntilSignal {
+  readonly signal: AbortSignal;
+  /** Gives the process's default behaviour back. */
+  readonly dispose: () => void;
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const INTERRUPTED = 2;
+
+/** @param onSecond Called before the process ends for the second signal: kill what is left. */
+export function untilSignal(onSecond: () => void = () => {}): UntilSignal {
+  const controller = new AbortController();
+  const take = (): void => {
+    if (controller.signal.aborted) {
+      onSecond();
+      process.exit(INTERRUPTED);
+    }
+    controller.abort();
+  };
+  for (const name of SIGNALS) process.on(name, take);
+  return {
+    signal: controller.signal,
+    dispose: () => {
+      for (const name of SIGNALS) process.off(name, take);
+    },
+  };
+}
