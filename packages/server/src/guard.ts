@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { type Gate, openGate } from "@countersign/gate";
+import { stderrLogger } from "@countersign/model";
 import { type Child, type SpawnFailure, spawnChild } from "./adapters/stdio-proxy/child.ts";
 import { type ProxyLimits, createProxy } from "./adapters/stdio-proxy/proxy.ts";
 import { type Report, createReport } from "./adapters/stdio-proxy/report.ts";
 import { serverEnvironment } from "./adapters/stdio-proxy/secrets.ts";
 import { createEnforcer } from "./enforce.ts";
+import { startTelemetry } from "./telemetry.ts";
 
 /** Options of {@link runGuard}. Everything but `command` and `policy` has the default of a command line program. */
 export interface GuardOptions {
@@ -60,11 +62,15 @@ export async function runGuard(options: GuardOptions): Promise<number> {
     secrets: options.secrets ?? [],
     policyText: readPolicy(options.policy),
   });
+  const log = stderrLogger("guard");
   const gate = await openGate({
     policyFile: options.policy,
     gate: "guard",
     coverage: () => ({ sdks: [] }),
-    env: gateEnvironment(env, options),
+    env,
+    log,
+    ...(options.journal === undefined ? {} : { journal: options.journal }),
+    ...(options.otlp === undefined ? {} : { otlp: options.otlp }),
   });
   const report = createReport((line) => void stderr.write(`countersign guard: ${line}\n`));
   const child = await spawnChild({
@@ -76,7 +82,15 @@ export async function runGuard(options: GuardOptions): Promise<number> {
     killMs: options.killMs ?? KILL_MS,
   });
   if (!("exitCode" in child)) return await notStarted(options.command, child, { gate, stderr });
-  return await serve(child, { options, gate, report });
+  const telemetry = await startTelemetry({
+    serviceName: gate.policy.server,
+    attributes: { "countersign.tenant": gate.policy.tenant },
+    log,
+    env,
+  });
+  const exitCode = await serve(child, { options, gate, report });
+  await telemetry?.shutdown();
+  return exitCode;
 }
 
 /** A file that cannot be read is for `openGate` to report, with what to do about it. */
@@ -86,17 +100,6 @@ function readPolicy(file: string): string {
   } catch {
     return "";
   }
-}
-
-function gateEnvironment(
-  env: NodeJS.ProcessEnv,
-  { journal, otlp }: GuardOptions,
-): NodeJS.ProcessEnv {
-  return {
-    ...env,
-    ...(journal === undefined ? {} : { COUNTERSIGN_JOURNAL: journal }),
-    ...(otlp === undefined ? {} : { COUNTERSIGN_OTLP_ENDPOINT: otlp }),
-  };
 }
 
 async function notStarted(

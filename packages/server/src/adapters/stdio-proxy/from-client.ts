@@ -1,5 +1,6 @@
 import { propagation } from "@opentelemetry/api";
 import { classify, classifyNotification } from "@countersign/gate";
+import { OTHER_METHOD } from "@countersign/model";
 import { unrecordedDenial } from "../../denial.ts";
 import type { Enforcer, IncomingCall, RunningCall } from "../../enforce.ts";
 import type { Call } from "./calls.ts";
@@ -29,15 +30,13 @@ export interface ClientSide {
   count(what: "droppedNotifications" | "auditDenied"): void;
   /** Milliseconds, monotonic. */
   now(): number;
-  /** Told when fewer requests wait for their verdict. */
-  onProgress(): void;
+  /** Told when more or fewer requests wait for their verdict. */
+  onLoad(): void;
 }
 
 /** A handler starts within this time of its decision (contract, section 5). Measured from before the decision. */
 const DECISION_VALID_MS = 5_000;
 const MAX_DECISIONS = 3;
-/** Recorded as the method of a message whose method could not be read. */
-const UNKNOWN_METHOD = "unknown";
 const MAX_METHOD_LENGTH = 256;
 const NEVER = new AbortController().signal;
 
@@ -216,7 +215,7 @@ export class FromClient {
   ): void {
     const answerTo = id === undefined || this.#shared.calls.taken(id) ? null : id;
     const named =
-      method !== undefined && method.length <= MAX_METHOD_LENGTH ? method : UNKNOWN_METHOD;
+      method !== undefined && method.length <= MAX_METHOD_LENGTH ? method : OTHER_METHOD;
     if (this.#full()) {
       this.#shared.toClient.write(denialLine(answerTo, unrecordedDenial(named)));
       return;
@@ -245,12 +244,13 @@ export class FromClient {
   #enter(bytes: number): void {
     this.#waiting += 1;
     this.#waitingBytes += bytes;
+    this.#side.onLoad();
   }
 
   #leave(bytes: number): void {
     this.#waiting -= 1;
     this.#waitingBytes -= bytes;
-    this.#side.onProgress();
+    this.#side.onLoad();
     if (this.#waiting > 0) return;
     const idle = this.#idle;
     this.#idle = [];

@@ -34,6 +34,7 @@ export interface ServerLimits {
 export class FromServer {
   readonly #shared: Shared;
   readonly #limits: ServerLimits;
+  readonly #filtering = new Set<Promise<void>>();
 
   constructor(shared: Shared, limits: ServerLimits) {
     this.#shared = shared;
@@ -58,6 +59,11 @@ export class FromServer {
         if (!isBlank(line)) this.#shared.report.note("garbage");
         break;
     }
+  }
+
+  /** Resolves when the lists that have come are filtered and sent. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#filtering);
   }
 
   oversized({ id }: Skimmed): void {
@@ -88,7 +94,8 @@ export class FromServer {
       return;
     }
     if (call.running.filter !== undefined && answer.result !== undefined) {
-      void this.#filter(call, answer);
+      const filtering = this.#filter(call, answer).finally(() => this.#filtering.delete(filtering));
+      this.#filtering.add(filtering);
       return;
     }
     if (session.wants(call.method)) session.answered(call.method, resultOf(answer) ?? {});

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createLineReader } from "./lines.ts";
 import type { Skimmed } from "./skim.ts";

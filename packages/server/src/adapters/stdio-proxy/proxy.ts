@@ -76,6 +76,7 @@ class StdioProxy implements Proxy {
   readonly #limits: ProxyLimits;
   readonly #shared: Shared;
   readonly #fromClient: FromClient;
+  readonly #fromServer: FromServer;
   readonly inputEnded: Promise<void>;
   readonly #outputEnded: Promise<void>;
   #stopReading: () => void = () => undefined;
@@ -98,14 +99,14 @@ class StdioProxy implements Proxy {
       limits: this.#limits,
       count: (what) => options.count?.(what),
       now: options.now ?? (() => performance.now()),
-      onProgress: () => this.#balance(),
+      onLoad: () => this.#balance(),
     });
-    const fromServer = new FromServer(shared, this.#limits);
+    this.#fromServer = new FromServer(shared, this.#limits);
     shared.toClient.onChange = () => this.#balance();
     shared.toServer.onChange = () => this.#balance();
     this.#outputEnded = read(
       options.server.output,
-      createLineReader(this.#limits.maxAnswerBytes, fromServer),
+      createLineReader(this.#limits.maxAnswerBytes, this.#fromServer),
     );
     this.inputEnded = this.#readClient();
   }
@@ -128,6 +129,7 @@ class StdioProxy implements Proxy {
   async serverGone(): Promise<void> {
     this.#stopReading();
     const { calls, toClient } = this.#shared;
+    await this.#fromServer.idle();
     for (const call of calls.all()) {
       calls.close(call);
       toClient.write(errorLine(call.id, { code: CODE_INTERNAL, message: TEXT_SERVER_GONE }));

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { scan, type ScannedObject } from "./scan.ts";
 import { spliceTrace } from "./splice.ts";
@@ -143,7 +143,8 @@ test("forwarded, the message is the caller's with another trace context; every o
             : message(printed(meta, gap, trace)),
         );
         const before = JSON.parse(text) as { params: { _meta?: Record<string, unknown> } };
-        const { traceparent: _p, tracestate: _s, ...rest } = before.params._meta ?? {};
+        const { _meta: had = {} } = before.params;
+        const { traceparent: _p, tracestate: _s, ...rest } = had;
         expect(JSON.parse(out)).toEqual({
           ...before,
           params: { ...before.params, _meta: { ...rest, ...trace } },
