@@ -1,14 +1,16 @@
-import { readFileSync, writeSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { accessSync, constants, writeSync } from "node:fs";
 import { registerHooks } from "node:module";
-import { errorCode, stderrLogger } from "@countersign/model";
-import type { Gate, Policy } from "@countersign/gate";
+import { basename, resolve } from "node:path";
+import { classify } from "@countersign/gate/methods";
 import { isExplicit } from "./adapters/inbound.ts";
 import type { Coverage } from "./coverage.ts";
 import { watchDoors } from "./door.ts";
-import type { Enforcer } from "./enforce.ts";
+import type { Enforcer, OpenCall } from "./enforce.ts";
 import { createGatedProcess } from "./gated-process.ts";
 import { onProcessEnd } from "./lifecycle.ts";
+
+// What is imported above is all that a start waits for. The gate, its policy and OpenTelemetry load when the first copy of
+// the SDK is there and the event loop has turned once: by then `initialize`, which no gate decides, has its answer.
 
 /** Exit code of a configuration error (command line contract). */
 const EX_CONFIG = 78;
@@ -44,9 +46,13 @@ export async function activate(env: NodeJS.ProcessEnv = process.env): Promise<vo
   if (file === undefined || file === "")
     fail("COUNTERSIGN_POLICY names no policy file; set it in the server's environment");
   const policyFile = resolve(file);
-  const policy = await readPolicy(policyFile, env);
-  const enforcer = lazyEnforcer(() => open(policyFile, { coverage: gated.coverage, env, policy }));
-  const gated = createGatedProcess(enforcer, fail, () => enforcer.start());
+  try {
+    accessSync(policyFile, constants.R_OK);
+  } catch {
+    fail(`cannot read the policy file ${policyFile}`);
+  }
+  const enforcer = lazyEnforcer(() => open(policyFile, gated.coverage, env));
+  const gated = createGatedProcess(enforcer, fail, () => enforcer.prepare());
   watchDoors(
     () => gated.coverage.complete() || isExplicit(),
     (door) =>
@@ -62,45 +68,31 @@ function fail(message: string): never {
   process.exit(EX_CONFIG);
 }
 
-async function readPolicy(file: string, env: NodeJS.ProcessEnv): Promise<Policy> {
-  const { loadPolicy } = await import("@countersign/gate");
-  try {
-    return loadPolicy(readFileSync(file, "utf8"), file, env).policy;
-  } catch (error) {
-    // Our own messages carry no values. Anything else is named, not quoted.
-    const known =
-      errorCode(error) !== undefined || (error as NodeJS.ErrnoException).code !== undefined;
-    return fail(
-      known
-        ? `cannot use the policy ${file}: ${(error as Error).message}`
-        : `cannot use the policy ${file}`,
-    );
-  }
-}
-
-interface Opening {
-  readonly coverage: Coverage;
-  readonly env: NodeJS.ProcessEnv;
-  readonly policy: Policy;
-}
-
-async function open(policyFile: string, { coverage, env, policy }: Opening): Promise<Enforcer> {
+async function open(
+  policyFile: string,
+  coverage: Coverage,
+  env: NodeJS.ProcessEnv,
+): Promise<Enforcer> {
+  const [{ openGate }, { createEnforcer }, { startTelemetry }, { stderrLogger }] =
+    await Promise.all([
+      import("@countersign/gate"),
+      import("./enforce.ts"),
+      import("./telemetry.ts"),
+      import("@countersign/model"),
+    ]);
   const log = stderrLogger("server.register");
-  const [{ openGate }, { createEnforcer }, { startTelemetry }] = await Promise.all([
-    import("@countersign/gate"),
-    import("./enforce.ts"),
-    import("./telemetry.ts"),
-  ]);
-  const telemetry = await startTelemetry({
-    serviceName: policy.server,
-    attributes: { "countersign.tenant": policy.tenant },
-    log,
-    env,
-  });
-  const gate: Gate = await openGate({
+  const gate = await openGate({
     policyFile,
     gate: "in_process",
     coverage: () => ({ sdks: coverage.list() }),
+    env,
+    log,
+  });
+  const { server: serviceName, tenant } = gate.policy;
+  const telemetry = await startTelemetry({
+    serviceName,
+    attributes: { "countersign.tenant": tenant },
+    log,
     env,
   });
   onProcessEnd(async (reason) => {
@@ -110,17 +102,51 @@ async function open(policyFile: string, { coverage, env, policy }: Opening): Pro
   return createEnforcer(gate);
 }
 
-/** Opens the gate when the first SDK is loaded: a process that loads none leaves no trace. */
-function lazyEnforcer(make: () => Promise<Enforcer>): Enforcer & { start(): void } {
+interface LazyEnforcer extends Enforcer {
+  /** Makes it soon. */
+  prepare(): void;
+}
+
+/** A process that loads no SDK opens no gate and leaves no trace. One that cannot open its gate ends, loudly. */
+function lazyEnforcer(make: () => Promise<Enforcer>): LazyEnforcer {
   let made: Promise<Enforcer> | undefined;
+  let ready: Enforcer | undefined;
   const start = (): Promise<Enforcer> =>
-    (made ??= make().catch((error: unknown) =>
-      fail(
-        `cannot open the gate: ${errorCode(error) === undefined ? "internal error" : (error as Error).message}`,
-      ),
-    ));
+    (made ??= make().catch((error: unknown) => fail(reasonOf(error))));
   return {
-    start: () => void start(),
-    open: async (call) => (await start()).open(call),
+    prepare: () => void setImmediate(() => void start()),
+    open: async (call) => {
+      if (
+        ready === undefined &&
+        isUntraced() &&
+        call.fault === undefined &&
+        classify(call.method) === "pass"
+      )
+        return PASS;
+      ready ??= await start();
+      return ready.open(call);
+    },
+    outgoing: (request) =>
+      ready?.outgoing?.(request) ?? { params: request.params, run: (send) => send() },
   };
+}
+
+/** No OpenTelemetry is set up in this process, nor asked for: a span made now would be nobody's. */
+function isUntraced(): boolean {
+  const asked = Object.keys(process.env).some((name) => name.startsWith("OTEL_"));
+  return !asked && !(Symbol.for("opentelemetry.js.api.1") in globalThis);
+}
+
+/** A request that no gate decides (`initialize`), before the gate is open. */
+const PASS: OpenCall = {
+  effect: "run",
+  context: undefined as never,
+  run: (handler) => handler(),
+  finish: () => undefined,
+};
+
+/** Our own messages carry no values. Anything else is named, not quoted. */
+function reasonOf(error: unknown): string {
+  const { code, message, name } = error as { code?: unknown; message?: string; name?: string };
+  return `cannot open the gate: ${code === "CONFIG_INVALID" || code === "UNAVAILABLE" ? message : (name ?? "unknown error")}`;
 }

@@ -1,4 +1,4 @@
-import type { Context, TracerProvider } from "@opentelemetry/api";
+import { type Context, type TracerProvider, context } from "@opentelemetry/api";
 import {
   type CallOutcome,
   type Gate,
@@ -9,7 +9,9 @@ import {
 } from "@countersign/gate";
 import { type Denial, denialOf, denialOutcome } from "./denial.ts";
 import { isListMethod, offeredBy, onlyShown } from "./listing.ts";
-import { isRecord, parentOf } from "./propagate.ts";
+import { isRecord } from "./json.ts";
+import { type OutgoingRequest, type OutgoingSpan, startOutgoing } from "./outgoing-span.ts";
+import { parentOf } from "./propagate.ts";
 import { type ActiveSpan, type CallSpans, type OptInAttributes, createCallSpans } from "./spans.ts";
 
 /** A request as an adapter saw it. `meta` is its `params._meta`: the caller's trace context is read from there. */
@@ -23,13 +25,18 @@ export type Ending = Omit<CallOutcome, "durationUs" | "traceparent">;
 /** The filtered list result, or the denial that takes its place. */
 export type Filtered = { readonly result: Record<string, unknown> } | { readonly denial: Denial };
 
-/** A call that may run. Run it in `context` (the SERVER span is active there), then call `finish` exactly once. */
+/** A call that may run. Run it (the SERVER span is active in `context`), then call `finish`. */
 export interface RunningCall {
   readonly effect: "run";
   readonly context: Context;
-  /** Never throws; what it writes is not awaited. */
+  /** Calls the handler with `context` active. */
+  run<T>(handler: () => T): T;
+  /** Once; later calls do nothing. Never throws; what it writes is not awaited. */
   finish(ending: Ending): void;
-  /** List methods only: gives the caller's share of the result, once the decision `listed` is durable. Never rejects. */
+  /**
+   * List methods only: gives the caller's share of the result, once the decision `listed` is durable. Never rejects.
+   * With a denial the call is finished already.
+   */
   filter?(result: Record<string, unknown>): Promise<Filtered>;
 }
 
@@ -49,6 +56,8 @@ export type OpenCall = RunningCall | BlockedCall;
 export interface Enforcer {
   /** Never rejects. When it gives `run`, the decision is durable and younger than 5 s. */
   open(call: IncomingCall): Promise<OpenCall>;
+  /** The CLIENT span of a request that the server sends (sampling, elicitation, roots). Absent: such requests are not traced. */
+  outgoing?(request: OutgoingRequest): OutgoingSpan;
 }
 
 /** Options of an enforcer. */
@@ -77,10 +86,12 @@ class GateEnforcer implements Enforcer {
   readonly #gate: Gate;
   readonly #spans: CallSpans;
   readonly #now: () => number;
+  readonly #tracerProvider: TracerProvider | undefined;
   readonly #known = new Set<string>();
 
   constructor(gate: Gate, options: EnforcerOptions) {
     this.#gate = gate;
+    this.#tracerProvider = options.tracerProvider;
     this.#spans = createCallSpans(options);
     this.#now = options.now ?? (() => performance.now());
   }
@@ -95,6 +106,10 @@ class GateEnforcer implements Enforcer {
     // A list is decided when the server has answered: what is decided is which entries are shown.
     if (methodClass === "list" && isListMethod(call.method)) return this.#listing(call, server);
     return this.#guarded(call, server);
+  }
+
+  outgoing(request: OutgoingRequest): OutgoingSpan {
+    return startOutgoing(request, this.#tracerProvider);
   }
 
   #mcpCall(incoming: IncomingCall): McpCall {
@@ -151,6 +166,7 @@ class GateEnforcer implements Enforcer {
     return {
       effect: "run",
       context: server.context,
+      run: (handler) => context.with(server.context, handler),
       finish: (ending) => {
         if (!open) return;
         open = false;
@@ -183,7 +199,12 @@ class GateEnforcer implements Enforcer {
 
   #listing(call: McpCall, server: ActiveSpan): RunningCall {
     const running = this.#running(call, server);
-    return { ...running, filter: async (result) => this.#filter(call, server, result) };
+    const filter = async (result: Record<string, unknown>): Promise<Filtered> => {
+      const filtered = await this.#filter(call, server, result);
+      if ("denial" in filtered) running.finish(denialOutcome(filtered.denial));
+      return filtered;
+    };
+    return { ...running, filter };
   }
 
   async #filter(

@@ -1,5 +1,5 @@
 import type { ListEntry, McpCall } from "@countersign/gate";
-import { isRecord } from "./propagate.ts";
+import { isRecord } from "./json.ts";
 
 /** First protocol revision in which a list result says who may cache it (`cacheScope`). */
 const CACHE_SCOPE_SINCE = "2026-07-28";

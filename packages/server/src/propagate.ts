@@ -9,6 +9,7 @@ import {
   propagation,
   trace,
 } from "@opentelemetry/api";
+import { isRecord } from "./json.ts";
 
 /** Where a SERVER span hangs: its parent, and a link when the process already had an active (HTTP) span. */
 export interface Parent {
@@ -80,9 +81,4 @@ export function injectInto(
   if (Object.keys(carrier).length === 0) return params;
   const meta = params?.["_meta"];
   return { ...params, _meta: { ...(isRecord(meta) ? meta : undefined), ...carrier } };
-}
-
-/** A JSON object: not null, not an array. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -16,7 +16,8 @@ import {
   type Verdict,
   classify,
 } from "@countersign/gate";
-import { type Parent, isRecord, traceparentOf } from "./propagate.ts";
+import { isRecord } from "./json.ts";
+import { type Parent, traceparentOf } from "./propagate.ts";
 
 /** Span attributes of level O in the attribute contract: off unless the application asks for them by name. */
 export interface OptInAttributes {

@@ -1,8 +1,7 @@
-import { context } from "@opentelemetry/api";
-import { classify } from "@countersign/gate";
+import { classify } from "@countersign/gate/methods";
 import type { IncomingCall, Enforcer, Ending } from "../enforce.ts";
-import { type Denial, denialOutcome } from "../denial.ts";
-import { isRecord } from "../propagate.ts";
+import type { Denial } from "../denial.ts";
+import { isRecord } from "../json.ts";
 
 /** A JSON-RPC request as both SDK generations hand it to a handler. */
 export interface SdkRequest {
@@ -173,17 +172,14 @@ export async function runGated(
   if (opened.effect === "block") return answer(opened.denial);
   let result: unknown;
   try {
-    result = await context.with(opened.context, run);
+    result = await opened.run(run);
   } catch (error) {
     opened.finish(call.signal.aborted ? { status: "cancelled" } : failure(error));
     throw error;
   }
   if (opened.filter !== undefined && isRecord(result)) {
     const filtered = await opened.filter(result);
-    if ("denial" in filtered) {
-      opened.finish(denialOutcome(filtered.denial));
-      return answer(filtered.denial);
-    }
+    if ("denial" in filtered) return answer(filtered.denial);
     result = filtered.result;
   }
   opened.finish(call.signal.aborted ? { status: "cancelled" } : ending(result));

@@ -1,8 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { context } from "@opentelemetry/api";
-import { CODE_UNDECIDED, type Denial, unrecordedDenial } from "../denial.ts";
+import type { Denial } from "../denial.ts";
 import type { Enforcer, IncomingCall, OpenCall } from "../enforce.ts";
-import { isRecord } from "../propagate.ts";
+import { isRecord } from "../json.ts";
 import { enforcerOf, ownerOf } from "./inbound.ts";
 import { CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY } from "./sdk-v2.ts";
 import { identified, parties, requestParts } from "./sdk-v1.ts";
@@ -94,12 +93,10 @@ async function listen(
     transport: isLocal(wire) ? "stdio" : "http",
     signal: cancel.signal,
   } as const;
-  const opened: OpenCall = full
-    ? { effect: "block", denial: unrecordedDenial(LISTEN) }
-    : await enforcer.open(call);
+  const opened: OpenCall = full ? await refused() : await enforcer.open(call);
   if (!full) waiting.delete(id);
   if (opened.effect === "run") {
-    context.with(opened.context, deliver);
+    opened.run(deliver);
     opened.finish({ status: "completed" });
   } else if (!cancel.signal.aborted) {
     await wire
@@ -123,8 +120,15 @@ function listenCall(message: Message): Omit<IncomingCall, "transport" | "signal"
   };
 }
 
+/** Too many wait, or the id is taken: nothing was asked, so there is nothing on record. Loaded only here. */
+async function refused(): Promise<OpenCall> {
+  const { unrecordedDenial } = await import("../denial.ts");
+  return { effect: "block", denial: unrecordedDenial(LISTEN) };
+}
+
+/** Only `tools/call` is denied by a result; this is never one. */
 function errorOf(denial: Denial): object {
-  return denial.kind === "error" ? denial.error : { code: CODE_UNDECIDED, message: "" };
+  return denial.kind === "error" ? denial.error : denial.result;
 }
 
 /** What `createMcpHandler` gives: the members that we touch. */
@@ -160,9 +164,7 @@ export function gateFetch(handler: FetchHandler, enforcer: Enforcer): void {
       return Response.json({ jsonrpc: "2.0", id: message["id"], error: errorOf(opened.denial) });
     }
     try {
-      return await allowed.run(true, () =>
-        context.with(opened.context, () => original(request, options)),
-      );
+      return await allowed.run(true, () => opened.run(() => original(request, options)));
     } finally {
       opened.finish({ status: "completed" });
     }

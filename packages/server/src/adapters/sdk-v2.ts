@@ -1,5 +1,5 @@
 import type { IncomingCall } from "../enforce.ts";
-import { isRecord } from "../propagate.ts";
+import { isRecord } from "../json.ts";
 import type { ProtocolInstance, SdkAdapter, SdkRequest } from "./inbound.ts";
 import { identified, parties, requestParts, sessionOf } from "./sdk-v1.ts";
 import { bearerOf, isLocal } from "./transport.ts";

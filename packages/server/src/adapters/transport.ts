@@ -1,4 +1,4 @@
-import { isRecord } from "../propagate.ts";
+import { isRecord } from "../json.ts";
 
 /**
  * Whether a transport is this process's own standard input, or a link inside the process. Everything else counts as

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { ROOT_CONTEXT } from "@opentelemetry/api";
-import { expect, vi } from "vitest";
+import { vi } from "vitest";
 import { type Proxy, type ProxyLimits, createProxy } from "../adapters/stdio-proxy/proxy.ts";
 import { createReport } from "../adapters/stdio-proxy/report.ts";
 import type { Ending, Enforcer, IncomingCall, OpenCall } from "../enforce.ts";
@@ -57,14 +57,16 @@ function lineOf(message: unknown): string {
   return `${typeof message === "string" ? message : JSON.stringify(message)}\n`;
 }
 
+function heldAt(held: readonly Held[], index: number): Held {
+  const one = held[index];
+  if (one === undefined) throw new Error("the gate was not asked so often");
+  return one;
+}
+
 /** A proxy between two ends that the test holds, and a gate that answers when the test says so. */
 export function proxyBetween(limits: Partial<ProxyLimits> = {}, now?: () => number): Ends {
-  const [input, output, toServer, fromServer] = [0, 1, 2, 3].map(() => new PassThrough()) as [
-    PassThrough,
-    PassThrough,
-    PassThrough,
-    PassThrough,
-  ];
+  const [input, output] = [new PassThrough(), new PassThrough()];
+  const [toServer, fromServer] = [new PassThrough(), new PassThrough()];
   const held: Held[] = [];
   const endings: (Ending & { id: unknown })[] = [];
   const notes: string[] = [];
@@ -72,7 +74,6 @@ export function proxyBetween(limits: Partial<ProxyLimits> = {}, now?: () => numb
   const run = (call: IncomingCall, more: object = {}): OpenCall => ({
     effect: "run",
     context: ROOT_CONTEXT,
-    run: (handler) => handler(),
     run: (handler) => handler(),
     finish: (ending: Ending) => void endings.push({ id: call.requestId, ...ending }),
     ...more,
@@ -93,10 +94,7 @@ export function proxyBetween(limits: Partial<ProxyLimits> = {}, now?: () => numb
     limits,
     ...(now === undefined ? {} : { now }),
   });
-  const asked = async (index: number): Promise<Held> => {
-    await vi.waitFor(() => expect(held.length).toBeGreaterThan(index));
-    return held[index] as Held;
-  };
+  const asked = (index: number): Promise<Held> => vi.waitFor(() => heldAt(held, index));
   return {
     proxy,
     input,
