@@ -21,7 +21,7 @@ export const BOUNDS = {
 } as const;
 
 /** Room that what identifies (human, agent, checks) may take, as JSON; the rest of an event always fits beside it. */
-const IDENTIFYING_BYTES = 22_528;
+const IDENTIFYING_BYTES = 21_504;
 
 /** Keys and the members of a check that do not identify, without the token and the context keys. */
 const CHECK_OVERHEAD_BYTES = 240;
@@ -36,9 +36,9 @@ function jsonBytes(text: string | undefined): number {
 
 /** What identifies in a decision: who, for whom, on what. */
 export interface Identifying {
-  readonly human?: Human;
-  readonly agent?: Agent;
-  readonly checks?: readonly Pick<Check, "permission" | "resource" | "subject">[];
+  readonly human?: Human | undefined;
+  readonly agent?: Agent | undefined;
+  readonly checks?: readonly Pick<Check, "permission" | "resource" | "subject">[] | undefined;
 }
 
 /**

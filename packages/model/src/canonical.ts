@@ -97,20 +97,12 @@ export function isCanonicalEvent(event: object, text: string): boolean {
 }
 
 function isOrdered(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case "string":
-      return value !== "" && value.isWellFormed();
-    case "number":
-      return Number.isSafeInteger(value);
-    case "boolean":
-      return true;
-    case "object":
-      if (value === null || depth > MAX_DEPTH) return false;
-      if (Array.isArray(value)) return value.every((item) => isOrdered(item, depth + 1));
-      return isOrderedObject(value as Record<string, unknown>, depth);
-    default:
-      return false;
-  }
+  if (typeof value === "string") return value !== "" && value.isWellFormed();
+  if (typeof value === "number") return Number.isSafeInteger(value);
+  if (typeof value === "boolean") return true;
+  if (typeof value !== "object" || value === null || depth > MAX_DEPTH) return false;
+  if (Array.isArray(value)) return value.every((item) => isOrdered(item, depth + 1));
+  return isOrderedObject(value as Record<string, unknown>, depth);
 }
 
 function isOrderedObject(value: Record<string, unknown>, depth: number): boolean {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { detect, detectInId, findAll, MAX_SCANNED_CHARACTERS, redactText } from "./detect.ts";
 import { findCard } from "./detect/card.ts";
@@ -89,10 +89,13 @@ test.each([
 });
 
 function luhn(digits: string): string {
-  const sum = [...`${digits}0`].toReversed().reduce((total, digit, index) => {
-    const value = Number(digit) * (index % 2 === 0 ? 1 : 2);
-    return total + (value > 9 ? value - 9 : value);
-  }, 0);
+  const sum = `${digits}0`
+    .split("")
+    .toReversed()
+    .reduce((total, digit, index) => {
+      const value = Number(digit) * (index % 2 === 0 ? 1 : 2);
+      return total + (value > 9 ? value - 9 : value);
+    }, 0);
   return digits + String((10 - (sum % 10)) % 10);
 }
 

@@ -135,7 +135,8 @@ export function draftDecision(fields: DecisionFields): EventDraft {
   const call = decisionCall(fields.call, fields.nameKnown, count);
   data.call = call;
   data.chain = EMPTY_CHAIN;
-  if (fields.checks !== undefined && fields.checks.length > 0) data.checks = checks(fields.checks);
+  if (fields.checks !== undefined && fields.checks.length > 0)
+    data.checks = checkParts(fields.checks);
   data.decision = fields.decision;
   data.durationUs = whole(fields.durationUs);
   data.effect = fields.effect;
@@ -151,6 +152,7 @@ export function draftDecision(fields: DecisionFields): EventDraft {
   data.reason = fields.reason;
   data.server = serverPart(fields.server, count);
   data.tenant = fields.tenant;
+  if (fields.checks !== undefined) shrink(data, fields.checks);
   return draft(
     "decision",
     data,
@@ -159,17 +161,42 @@ export function draftDecision(fields: DecisionFields): EventDraft {
   );
 }
 
-/** Room for checks in an event, as JSON: what identifies is held below it by `overBound`. */
-const CHECKS_BYTES = 22_528;
+/** Bytes of an event beside `data` without its chain. */
+const ENVELOPE_BYTES = 2_048;
 
-/** All checks; of a call with many and long ones, tokens and context keys only of the first. */
-function checks(given: readonly Check[]): readonly Check[] {
+/** Bytes of a decision beside checks and actors, at most; and of a check beside its texts. */
+const PLAIN_BYTES = 12_288;
+const CHECK_BYTES = 240;
+
+/**
+ * An event with many long checks would not fit. What identifies always does (`overBound`), so what only describes goes: all
+ * checks but the first lose their token and context keys. Tokens of one bulk answer are the same anyway.
+ */
+function shrink(data: Members<DecisionData>, given: readonly Check[]): void {
+  let most = PLAIN_BYTES;
+  for (const check of data.checks ?? []) most += mostBytes(check);
+  for (const actor of data.agent?.actors ?? []) {
+    most += 3 * (actor.issuer.length + actor.subject.length);
+  }
+  if (most <= BOUNDS.eventBytes) return;
+  if (byteLength(JSON.stringify(data)) <= BOUNDS.eventBytes - ENVELOPE_BYTES) return;
+  data.checks = given.map((check, index) => checkPart(check, index > 0));
+}
+
+/** At most: a UTF-16 unit is up to 3 bytes of JSON here, since controls are escaped already. */
+function mostBytes(check: Check): number {
+  let characters = check.permission.length + (check.consistencyToken?.length ?? 0);
+  for (const key of check.contextKeys ?? []) characters += key.length + 1;
+  const { resource, subject } = check;
+  const ids = resource.id.length + resource.type.length + subject.id.length + subject.type.length;
+  return CHECK_BYTES + ids + 3 * characters;
+}
+
+function checkParts(given: readonly Check[]): readonly Check[] {
   if (given.length > BOUNDS.checks) {
     throw new CountersignError("BUG", `draft: more than ${BOUNDS.checks} checks`);
   }
-  const parts = given.map((check) => checkPart(check, false));
-  if (given.length < 8 || byteLength(JSON.stringify(parts)) <= CHECKS_BYTES) return parts;
-  return given.map((check, index) => (index === 0 ? (parts[0] as Check) : checkPart(check, true)));
+  return given.map((check) => checkPart(check, false));
 }
 
 /** What became of a call. */
@@ -181,7 +208,8 @@ export function draftOutcome(fields: OutcomeFields): EventDraft {
   data.chain = EMPTY_CHAIN;
   data.decisionId = fields.decisionId;
   data.durationUs = whole(fields.durationUs);
-  if (Number.isSafeInteger(fields.rpcCode)) data.rpcCode = fields.rpcCode as number;
+  // Plus 0: JSON has no -0.
+  if (Number.isSafeInteger(fields.rpcCode)) data.rpcCode = (fields.rpcCode as number) + 0;
   data.status = fields.status;
   data.tenant = fields.tenant;
   return draft(

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { boundText, byteLength, isNeutral, neutralise } from "./neutralise.ts";
 
@@ -33,11 +33,13 @@ function isUnsafe(code: number): boolean {
 }
 
 test("exactly the characters of the ranges are escaped, and nothing else changes", () => {
+  const wrong: number[] = [];
   for (let code = 0; code <= 0x10ffff; code += 1) {
     const character = String.fromCodePoint(code);
     const expected = isUnsafe(code) ? `\\u{${code.toString(16).toUpperCase()}}` : character;
-    if (neutralise(character) !== expected) expect(neutralise(character)).toBe(expected);
+    if (neutralise(character) !== expected) wrong.push(code);
   }
+  expect(wrong).toEqual([]);
 });
 
 test("what comes out is well-formed, neutral, and of one text only", () => {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { errorCode } from "./error.ts";
 import {
@@ -42,10 +42,11 @@ test("every value has an id in SpiceDB's alphabet, and comes back from it", () =
   );
 });
 
+const join = (texts: readonly string[]): string =>
+  texts.map((text) => encodeObjectId(text, true)).join("/");
+
 test("two values never get one id; values joined by a separator neither", () => {
   const parts = fc.array(value, { minLength: 2, maxLength: 3 });
-  const join = (texts: readonly string[]): string =>
-    texts.map((text) => encodeObjectId(text, true)).join("/");
   fc.assert(
     fc.property(parts, parts, (one, other) => {
       expect(join(one) === join(other)).toBe(JSON.stringify(one) === JSON.stringify(other));
@@ -54,28 +55,27 @@ test("two values never get one id; values joined by a separator neither", () => 
   expect(join(["a/b", "c"])).not.toBe(join(["a", "b/c"]));
 });
 
+/** The id that the value behind an id has, or why there is no value. */
+function spellingOf(id: string, separators: boolean): string | undefined {
+  try {
+    return encodeObjectId(decodeObjectId(id, separators), separators);
+  } catch (error) {
+    return errorCode(error);
+  }
+}
+
 test("a decoder takes the one spelling and no other", () => {
   const ids = fc
     .array(fc.constantFrom(..."aZ09/_|+-=24AFf".split("")), { minLength: 1, maxLength: 12 })
     .map((parts) => parts.join(""));
   fc.assert(
     fc.property(ids, fc.boolean(), (id, separators) => {
-      let text: string;
-      try {
-        text = decodeObjectId(id, separators);
-      } catch (error) {
-        expect(errorCode(error)).toBe("INPUT_INVALID");
-        return;
-      }
-      expect(encodeObjectId(text, separators)).toBe(id);
+      const spelling = spellingOf(id, separators);
+      expect(spelling === id || spelling === "INPUT_INVALID").toBe(true);
     }),
   );
-  for (const id of ["=41", "=2a", "=2", "=", "=2F", "=FF", "a b", "", "=C3"]) {
-    expect(
-      codeOf(() => decodeObjectId(id)),
-      id,
-    ).toBe("INPUT_INVALID");
-  }
+  const others = ["=41", "=2a", "=2", "=", "=2F", "=FF", "a b", "", "=C3"];
+  expect(others.filter((id) => spellingOf(id, false) !== "INPUT_INVALID")).toEqual([]);
   expect(codeOf(() => decodeObjectId("a/b", true))).toBe("INPUT_INVALID");
 });
 
