@@ -3,6 +3,8 @@ import type { Chain, SealedEvent } from "@countersign/model";
 
 /** Points kept to tell the age of the oldest unacknowledged event; over it, every second one is forgotten. */
 const MAX_MARKS = 1_024;
+/** Epochs kept in the book: the current one, and those that ended by a fault and are not acknowledged yet. */
+const MAX_EPOCHS = 16;
 
 /** Book of acknowledgements. */
 export interface Acknowledgements {
@@ -14,6 +16,10 @@ export interface Acknowledgements {
   wait(event: SealedEvent, timeoutMs: number): Promise<boolean>;
   /** Tells everybody who waits: it will not come. */
   giveUp(): void;
+  /** Whether the processor has everything of `epoch` that is durable here. */
+  isComplete(epoch: string): boolean;
+  /** Whether anybody waits. */
+  awaited(): boolean;
   unacknowledged(): number;
   oldestMs(nowMs: number): number;
 }
@@ -41,10 +47,20 @@ class EpochAcknowledgements implements Acknowledgements {
   private book(epoch: string): EpochBook {
     let book = this.epochs.get(epoch);
     if (book === undefined) {
+      this.forgetOld();
       book = { durable: -1, acknowledged: -1, marks: [], waiting: new Set() };
       this.epochs.set(epoch, book);
     }
     return book;
+  }
+
+  private forgetOld(): void {
+    for (const [epoch, book] of this.epochs) {
+      const settled = book.acknowledged >= book.durable && book.waiting.size === 0;
+      if (!settled && this.epochs.size < MAX_EPOCHS) continue;
+      for (const waiting of book.waiting) waiting.tell(false);
+      this.epochs.delete(epoch);
+    }
   }
 
   durable(epoch: string, seq: number, nowMs: number): void {
@@ -88,6 +104,16 @@ class EpochAcknowledgements implements Acknowledgements {
     for (const book of this.epochs.values()) {
       for (const waiting of book.waiting) waiting.tell(false);
     }
+  }
+
+  isComplete(epoch: string): boolean {
+    const book = this.epochs.get(epoch);
+    return book !== undefined && book.acknowledged >= book.durable;
+  }
+
+  awaited(): boolean {
+    for (const book of this.epochs.values()) if (book.waiting.size > 0) return true;
+    return false;
   }
 
   unacknowledged(): number {

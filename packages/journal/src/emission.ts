@@ -1,7 +1,7 @@
 // The life of an emitter: which epoch is being written, what happens when there is none yet, and when one ends by a fault.
 import {
   type Counters,
-  CountersignError,
+  type CountersignError,
   type EventDraft,
   type Logger,
   type SealedEvent,
@@ -15,23 +15,24 @@ import type { Clock } from "./clock.ts";
 import { createDiskBudget, type DiskBudget } from "./disk-budget.ts";
 import { createCounterBook } from "./emitter-counters.ts";
 import { writeEnd } from "./end-record.ts";
-import { createEpochClerk, type EpochClerk, type UnrecordedCalls } from "./epoch-clerk.ts";
+import { createEpochClerk, type EpochClerk } from "./epoch-clerk.ts";
 import type { Durable, EpochWriter } from "./epoch-writer.ts";
+import type { SeqRange } from "./epoch-reader.ts";
 import type { JournalFs } from "./fs.ts";
 import {
   findHome,
   type Home,
   openEpoch,
   type OpenedEpoch,
-  openingFault,
   type OpeningOptions,
 } from "./opening.ts";
 import type { EpochInfo, JournalLimits } from "./options.ts";
+import { openingFault, outOfBudget, overloaded, unavailable } from "./refusals.ts";
 import { createReserve, type Reserve } from "./reserve.ts";
+import { joinCalls, type UnrecordedCalls } from "./unrecorded-calls.ts";
 import { untilAborted } from "./wait.ts";
+import { createWaitingLine } from "./waiting-line.ts";
 
-/** Events that may wait while an epoch opens: not sealed yet, so their bytes are not known. */
-const MAX_WAITING_TO_OPEN = 2_048;
 const MAX_BACKOFF = 30;
 
 /** What an emission needs; defaults are filled in. */
@@ -45,8 +46,12 @@ export interface EmissionOptions {
   readonly limits: JournalLimits;
   readonly heartbeatMs: number;
   readonly reopenAfterMs: number;
-  /** An epoch of ours can be read: more of it is durable, or it is over. */
+  /** More of an epoch of ours is durable. */
   onProgress(epoch: OwnEpoch): void;
+  /** It is over; awaited before its directory is given back. */
+  onOver(epoch: OwnEpoch): Promise<void>;
+  /** It ended in order, and that is written down. */
+  onStopped(epoch: OwnEpoch): Promise<void>;
 }
 
 /** An epoch that this process wrote or writes. */
@@ -54,12 +59,6 @@ export interface OwnEpoch {
   readonly emitter: string;
   readonly writer: EpochWriter;
   readonly claim: Claim;
-}
-
-interface WaitingDraft {
-  readonly draft: EventDraft;
-  resolve(sealed: SealedEvent): void;
-  reject(error: unknown): void;
 }
 
 interface CurrentEpoch extends OwnEpoch {
@@ -77,6 +76,8 @@ export interface Emission {
   /** See {@link Journal.noteUnrecorded}. */
   noteUnrecorded(calls: UnrecordedCalls): void;
   status(): Omit<JournalStatus, "shipping">;
+  /** Records what was found unreadable; rejects while no epoch is healthy. */
+  reportLost(epoch: string, lost: readonly SeqRange[]): Promise<void>;
   /** Writes `stop` and closes the epoch; its directory stays ours until {@link letGo}. Never rejects. */
   stop(reason: StopReason, deadline: AbortSignal): Promise<void>;
   /** Writes down how the last epoch ended, and gives its directory back. Never rejects. */
@@ -92,7 +93,7 @@ class EpochAfterEpoch implements Emission {
   private home: Home | undefined;
   private current: CurrentEpoch | undefined;
   private opening: Promise<void> | undefined;
-  private readonly waiting: WaitingDraft[] = [];
+  private readonly line = createWaitingLine();
   private spare: Claim | undefined;
   private previous: StartEvent["data"]["previous"];
   private releasing: Promise<void> = Promise.resolve();
@@ -124,11 +125,10 @@ class EpochAfterEpoch implements Emission {
     if (this.opening === undefined && waitMs > 0) {
       return Promise.reject(this.downError(waitMs));
     }
-    if (this.waiting.length >= MAX_WAITING_TO_OPEN) return Promise.reject(overloaded());
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ draft, resolve, reject });
-      this.open();
-    });
+    if (this.line.full) return Promise.reject(overloaded());
+    const sealed = this.line.join(draft);
+    this.open();
+    return sealed;
   }
 
   open(): void {
@@ -139,8 +139,13 @@ class EpochAfterEpoch implements Emission {
   }
 
   noteUnrecorded(calls: UnrecordedCalls): void {
-    this.keepUnrecorded(calls);
+    this.unrecorded = joinCalls(this.unrecorded, calls);
     if (this.current !== undefined) void this.sayUnrecorded(this.current);
+  }
+
+  async reportLost(epoch: string, lost: readonly SeqRange[]): Promise<void> {
+    if (this.current === undefined) throw unavailable("journal: no epoch is open");
+    await this.current.clerk.lostRecords(epoch, lost);
   }
 
   status(): Omit<JournalStatus, "shipping"> {
@@ -182,10 +187,7 @@ class EpochAfterEpoch implements Emission {
   private refusal(writer: EpochWriter): CountersignError | undefined {
     if (!writer.hasRoom()) return overloaded();
     if (!this.budget.exceeded(writer.bytes, this.options.clock.now())) return undefined;
-    return unavailable(
-      "journal: the state directory holds as much as it may. Is the processor reachable? Raise the limit, or ship.",
-      1_000,
-    );
+    return outOfBudget();
   }
 
   private downError(waitMs: number): CountersignError {
@@ -254,9 +256,7 @@ class EpochAfterEpoch implements Emission {
     const lost = fresh === undefined || end === undefined ? [] : end.lost;
     const reported = clerk.lostRecords(end?.epoch ?? "", lost);
     void this.sayUnrecorded(this.current as CurrentEpoch);
-    for (const { draft, resolve, reject } of this.waiting.splice(0)) {
-      writer.append(draft).then(resolve, reject);
-    }
+    this.line.passOn(writer);
     try {
       await started;
       this.opened(home, claim);
@@ -302,16 +302,9 @@ class EpochAfterEpoch implements Emission {
     const calls = this.unrecorded;
     if (calls === undefined) return;
     this.unrecorded = undefined;
-    await current.clerk.lostCalls(calls).catch(() => this.keepUnrecorded(calls));
-  }
-
-  private keepUnrecorded(calls: UnrecordedCalls): void {
-    const { count, sinceMs, untilMs } = this.unrecorded ?? { ...calls, count: 0 };
-    this.unrecorded = {
-      count: count + calls.count,
-      sinceMs: Math.min(sinceMs, calls.sinceMs),
-      untilMs: Math.max(untilMs, calls.untilMs),
-    };
+    await current.clerk.lostCalls(calls).catch(() => {
+      this.unrecorded = joinCalls(this.unrecorded, calls);
+    });
   }
 
   /** The epoch being written has ended. Synchronous: whoever appends next finds none. */
@@ -326,13 +319,13 @@ class EpochAfterEpoch implements Emission {
     this.previous = { epoch, seq: durable.seq, hash: durable.hash, end: "journal_fault" };
     this.spare = undefined;
     this.releasing = this.release(current, "journal_fault");
-    this.options.onProgress(current);
   }
 
   private async release(own: CurrentEpoch, end: "stop" | "journal_fault"): Promise<void> {
     const { durable, epoch, epochNumber } = own.writer;
     const { emitter } = own;
     const { tenant } = this.options.epoch;
+    await this.options.onOver(own);
     try {
       const known = end === "journal_fault" || own.clerk.stopped;
       if (durable !== undefined && known) {
@@ -347,6 +340,7 @@ class EpochAfterEpoch implements Emission {
           end,
           lost: [],
         });
+        if (end === "stop") await this.options.onStopped(own);
       }
     } catch {
       // Whoever comes next scans the epoch instead.
@@ -358,7 +352,7 @@ class EpochAfterEpoch implements Emission {
     // The writer told already what became of it.
     const fault = this.fault !== undefined && this.retryAtMs > this.options.clock.now();
     const told = fault ? (this.fault as CountersignError) : this.note(openingFault(error));
-    for (const { reject } of this.waiting.splice(0)) reject(told);
+    this.line.refuse(told);
   }
 
   private note(error: CountersignError): CountersignError {
@@ -370,22 +364,6 @@ class EpochAfterEpoch implements Emission {
     });
     return error;
   }
-}
-
-function unavailable(message: string, retryAfterMs?: number): CountersignError {
-  return new CountersignError(
-    "UNAVAILABLE",
-    message,
-    retryAfterMs === undefined ? {} : { retryAfterMs },
-  );
-}
-
-function overloaded(): CountersignError {
-  return new CountersignError(
-    "OVERLOADED",
-    "journal: too many events wait for the disk. Is it slow, or are there more calls than it can take?",
-    { retryAfterMs: 100 },
-  );
 }
 
 /** Opens nothing before it is asked to. */

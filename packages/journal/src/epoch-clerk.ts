@@ -16,18 +16,12 @@ import type { SeqRange } from "./epoch-reader.ts";
 import type { EpochWriter } from "./epoch-writer.ts";
 import { type Lease, LEASE_RENEW_MS, LEASE_STALE_MS } from "./lease.ts";
 import type { EpochInfo } from "./options.ts";
+import type { UnrecordedCalls } from "./unrecorded-calls.ts";
 
 /** Ticks without any event after which a heartbeat is due all the same: hourly by default. */
 const IDLE_TICKS = 60;
 /** Most `lost` events for one earlier epoch; ranges beyond it are told in the last one. */
 const MAX_LOST_EVENTS = 64;
-
-/** Calls that ran without a record. */
-export interface UnrecordedCalls {
-  readonly count: number;
-  readonly sinceMs: number;
-  readonly untilMs: number;
-}
 
 /** What a clerk needs. */
 export interface EpochClerkOptions {

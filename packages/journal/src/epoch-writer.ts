@@ -138,7 +138,7 @@ class SegmentedEpochWriter implements EpochWriter {
 
   private async commitAll(): Promise<void> {
     // Callers of this very turn share the first write.
-    await undefined;
+    await Promise.resolve();
     try {
       for (let batch = this.batches.shift(); batch; batch = this.batches.shift()) {
         await this.commit(batch);

@@ -12,6 +12,7 @@ import { createEmission, type Emission } from "./emission.ts";
 import { checkEmitter } from "./emitter.ts";
 import { nodeFs } from "./fs.ts";
 import { DEFAULT_LIMITS, type JournalOptions } from "./options.ts";
+import { createShipper, type Shipper } from "./ship/shipper.ts";
 
 const OPEN_AFTER_MS = 5_000;
 const HEARTBEAT_MS = 60_000;
@@ -19,11 +20,13 @@ const REOPEN_AFTER_MS = 1_000;
 
 class DurableJournal implements Journal {
   private readonly emission: Emission;
+  private readonly shipper: Shipper | undefined;
   private readonly lazyOpen: NodeJS.Timeout;
   private stopping: Promise<void> | undefined;
 
-  constructor(emission: Emission, openAfterMs: number) {
+  constructor(emission: Emission, shipper: Shipper | undefined, openAfterMs: number) {
     this.emission = emission;
+    this.shipper = shipper;
     this.lazyOpen = setTimeout(() => emission.open(), openAfterMs);
     this.lazyOpen.unref();
   }
@@ -37,6 +40,8 @@ class DurableJournal implements Journal {
   }
 
   async acknowledged(event: SealedEvent, timeoutMs: number): Promise<boolean> {
+    if (this.shipper === undefined || this.shipper.state === "halted") return false;
+    this.shipper.hasten();
     return await this.emission.acknowledgements.wait(event, timeoutMs);
   }
 
@@ -45,7 +50,7 @@ class DurableJournal implements Journal {
   }
 
   status(): JournalStatus {
-    return { ...this.emission.status(), shipping: "off" };
+    return { ...this.emission.status(), shipping: this.shipper?.state ?? "off" };
   }
 
   stop(reason: StopReason, deadline: AbortSignal): Promise<void> {
@@ -59,7 +64,10 @@ class DurableJournal implements Journal {
     const keepAlive = setInterval(() => undefined, 1_000);
     try {
       await this.emission.stop(reason, deadline);
+      await this.shipper?.flush(deadline);
       await this.emission.letGo();
+      this.shipper?.close();
+      this.emission.acknowledgements.giveUp();
     } finally {
       clearInterval(keepAlive);
     }
@@ -73,17 +81,34 @@ class DurableJournal implements Journal {
 export function createJournal(options: JournalOptions): Journal {
   const env = options.env ?? process.env;
   const name = options.emitter ?? env["COUNTERSIGN_EMITTER"];
+  const fs = options.fs ?? nodeFs;
+  const log = options.log ?? stderrLogger("journal");
+  // The two know each other: what is durable is shipped, and what shipping finds unreadable is recorded.
+  let shipper: Shipper | undefined;
   const emission = createEmission({
     directory: options.directory,
     emitter: name === undefined || name === "" ? undefined : checkEmitter(name),
     epoch: options.epoch,
-    fs: options.fs ?? nodeFs,
+    fs,
     clock: options.clock ?? systemClock,
-    log: options.log ?? stderrLogger("journal"),
+    log,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     reopenAfterMs: options.reopenAfterMs ?? REOPEN_AFTER_MS,
-    onProgress: () => undefined,
+    onProgress: (own) => shipper?.progress(own),
+    onOver: async (own) => await shipper?.detach(own),
+    onStopped: async (own) => await shipper?.clear(own),
   });
-  return new DurableJournal(emission, options.openAfterMs ?? OPEN_AFTER_MS);
+  if (options.ship !== undefined) {
+    shipper = createShipper({
+      fs,
+      log,
+      directory: options.directory,
+      tenant: options.epoch.tenant,
+      ship: options.ship,
+      acknowledgements: emission.acknowledgements,
+      reportLost: (epoch, lost) => emission.reportLost(epoch, lost),
+    });
+  }
+  return new DurableJournal(emission, shipper, options.openAfterMs ?? OPEN_AFTER_MS);
 }

@@ -1,10 +1,10 @@
 // From nothing to an epoch that can be written: directories, name, predecessor, number, first segment.
 import { randomBytes } from "node:crypto";
-import { CountersignError, type Logger } from "@countersign/model";
+import type { Logger } from "@countersign/model";
 import { type Claim, claimNumber, emptyClaim, findPredecessor, type Predecessor } from "./claim.ts";
 import { checkEmitter, storedEmitter } from "./emitter.ts";
 import { type EpochWriter, type EpochWriterOptions, openEpochWriter } from "./epoch-writer.ts";
-import { type JournalFs, systemCode } from "./fs.ts";
+import type { JournalFs } from "./fs.ts";
 import { emitterDirectory } from "./layout.ts";
 import { refuseNetworkFilesystem } from "./network-filesystem.ts";
 import type { EpochInfo } from "./options.ts";
@@ -89,15 +89,4 @@ async function openClaimed(options: OpeningOptions, claim: Claim): Promise<Epoch
       producer: info.runtime.countersign,
     },
   });
-}
-
-/** What a caller is told when no epoch could be opened. Configuration errors stay what they are. */
-export function openingFault(error: unknown): CountersignError {
-  if (error instanceof CountersignError && error.code === "CONFIG_INVALID") return error;
-  const code = systemCode(error) ?? "an internal error";
-  return new CountersignError(
-    "UNAVAILABLE",
-    `journal: no epoch can be opened in the state directory: ${code}. Check that it is writable and has space.`,
-    { cause: error },
-  );
 }

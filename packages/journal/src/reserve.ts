@@ -13,9 +13,12 @@ export interface Reserve {
   spend(emitterPath: string): Promise<void>;
 }
 
+function pathOf(emitterPath: string): string {
+  return join(emitterPath, "reserve");
+}
+
 /** A reserve of `bytes`; 0: none. */
 export function createReserve(fs: JournalFs, bytes: number): Reserve {
-  const pathOf = (emitterPath: string): string => join(emitterPath, "reserve");
   return {
     fill: async (emitterPath) => {
       const path = pathOf(emitterPath);

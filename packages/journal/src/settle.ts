@@ -67,7 +67,7 @@ export async function settleEpoch(
     const { segment, bytes } = scan.torn;
     log.warn("recovered: cut a torn tail of an earlier epoch", { epochPath, segment, bytes });
   }
-  if (scan.last === undefined) return undefined;
+  if (scan.last === undefined) return endBefore(scan);
   const event = JSON.parse(Buffer.from(scan.last.body).toString("utf8")) as RecordedEvent;
   const { chain, tenant } = event.data;
   const corrupt = scan.damaged || scan.lost.length > 0;
@@ -87,6 +87,14 @@ export async function settleEpoch(
     end: corrupt ? "corrupt" : kindOf(event.type) === "stop" ? "stop" : "no_stop",
     lost: scan.lost,
   };
+}
+
+/** A segment was begun and nothing written to it: its header knows what came before. */
+function endBefore({ header, lost, damaged }: EpochScan): EndRecord | undefined {
+  if (header === undefined || header.firstSeq === 0) return undefined;
+  const { emitter, epoch, epochNumber, tenant, firstSeq, prev } = header;
+  const end = damaged || lost.length > 0 ? "corrupt" : "no_stop";
+  return { emitter, epoch, epochNumber, tenant, seq: firstSeq - 1, hash: prev, end, lost };
 }
 
 interface RecordedEvent {

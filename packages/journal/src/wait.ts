@@ -9,11 +9,27 @@ export async function untilAborted(work: Promise<unknown>, signal: AbortSignal):
     await Promise.race([settled, Promise.resolve()]);
     return;
   }
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<void>((resolve) => {
-    stop = resolve;
-    signal.addEventListener("abort", stop, { once: true });
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = (): void => aborted.resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  await Promise.race([settled, aborted.promise]);
+  signal.removeEventListener("abort", onAbort);
+}
+
+/** Waits `ms`, or until `signal` aborts, without keeping the process alive. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    timer.unref();
+    signal.addEventListener("abort", end, { once: true });
   });
-  await Promise.race([settled, aborted]);
-  signal.removeEventListener("abort", stop);
 }

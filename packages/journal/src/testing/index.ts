@@ -1,1 +1,10 @@
-export {};
+export {
+  type Call,
+  createFaultyFs,
+  failNth,
+  type Fault,
+  type FaultPlan,
+  type FaultyFs,
+  type Operation,
+  systemError,
+} from "./faulty-fs.ts";
