@@ -1,0 +1,118 @@
+// One SpiceDB process on loopback, with its own store in memory.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A running server, which a test may stop, freeze, and start again on the same port. */
+export interface SpiceDbServer {
+  readonly endpoint: string;
+  readonly token: string;
+  start(): Promise<void>;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<void>;
+  freeze(): void;
+  thaw(): void;
+  /** Kills it and removes its files. */
+  dispose(): Promise<void>;
+}
+
+/** Schema and relationships the server starts with, every time. */
+export interface Bootstrap {
+  readonly schema: string;
+  readonly relationships: readonly string[];
+}
+
+const START_TIMEOUT_MS = 20_000;
+
+/** Prepares a server; `start` starts it. */
+export async function spiceDbServer(program: string, bootstrap: Bootstrap): Promise<SpiceDbServer> {
+  const directory = mkdtempSync(join(tmpdir(), "countersign-spicedb-"));
+  const file = join(directory, "boot.yaml");
+  writeFileSync(file, bootYaml(bootstrap));
+  const port = await freePort();
+  const token = "test-preshared-key";
+  let child: ChildProcess | undefined;
+  const kill = async (): Promise<void> => {
+    const running = child;
+    child = undefined;
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    const gone = once(running, "exit");
+    running.kill("SIGKILL");
+    await gone;
+  };
+  return {
+    endpoint: `127.0.0.1:${port}`,
+    token,
+    start: async () => {
+      child = spawn(
+        program,
+        [
+          "serve",
+          `--grpc-preshared-key=${token}`,
+          `--grpc-addr=127.0.0.1:${port}`,
+          `--datastore-bootstrap-files=${file}`,
+          "--telemetry-endpoint=",
+          "--skip-release-check",
+          "--metrics-enabled=false",
+          "--log-level=warn",
+        ],
+        { stdio: "ignore" },
+      );
+      await listening(port, child);
+    },
+    kill,
+    freeze: () => void child?.kill("SIGSTOP"),
+    thaw: () => void child?.kill("SIGCONT"),
+    dispose: async () => {
+      await kill();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function bootYaml({ schema, relationships }: Bootstrap): string {
+  return `schema: |-\n${indent(schema)}\nrelationships: |-\n${indent(relationships.join("\n"))}\n`;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`spicedb ended at once (exit ${child.exitCode})`);
+    // oxlint-disable-next-line no-await-in-loop -- polls, with a deadline
+    if (await accepts(port)) return;
+    // oxlint-disable-next-line no-await-in-loop
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error("spicedb did not start to listen");
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+function indent(text: string): string {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => `  ${line}`)
+    .join("\n");
+}
