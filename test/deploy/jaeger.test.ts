@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
+import { readState } from "../../packages/console/src/web/page-state.ts";
 import { findTool } from "./found-tool.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -45,4 +46,6 @@ test("links a span to its decision", () => {
     expect(text).toContain(`#{${key}}`);
   }
   expect(ui.linkPatterns.map(({ key }) => key)).toEqual(["countersign.event.id"]);
+  const link = ui.linkPatterns[0]?.url.replace("#{countersign.event.id}", "an-event") ?? "";
+  expect(readState(new URL(link).search).open).toBe("an-event");
 });

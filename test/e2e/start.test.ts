@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -150,6 +150,17 @@ test(
     const page = new URL(lines().find(({ type }) => type === "page")?.["url"] as string);
     expectNoLeaks(await searchPage(page));
     expect(child.exitCode).toBe(null);
+
+    const tail = spawnSync(
+      process.execPath,
+      [bin, "tail", "--no-follow", "--lines", "200", "--url", page.href],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect(tail).toMatchObject({ status: 0, stderr: "" });
+    expect(tail.stdout.trimEnd().split("\n")).toHaveLength(24); // 20 calls, 4 lists
+    expectNoLeaks(searchBytes("tail", Buffer.from(tail.stdout), needles));
 
     const children = descendants(child.pid as number);
     expect(children.length).toBeGreaterThan(0);

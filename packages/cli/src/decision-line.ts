@@ -23,7 +23,7 @@ const VERDICTS: Readonly<Record<string, string>> = {
   deny: "denied",
   error: "error",
 };
-const WIDTHS = { human: 18, call: 34, resource: 40, verdict: 8 } as const;
+const WIDTHS = { human: 18, call: 36, resource: 42, verdict: 8 } as const;
 
 /** One line: time, human and how sure we are, call, resource, granted or not, why. Safe on a terminal. */
 export function decisionLine(decision: DecisionSummary): string {

@@ -1,7 +1,9 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Finding } from "@countersign/server/doctor";
 import type { Command } from "commander";
 import { type Choose, example, journalOption, policyOption } from "../command.ts";
-import { EXIT } from "../exit.ts";
+import { CliError, EXIT } from "../exit.ts";
 import { shown, table, type Terminal } from "../terminal.ts";
 
 interface Flags {
@@ -43,7 +45,7 @@ async function doctor(
   const { examine } = await import("@countersign/server/doctor");
   const findings = await examine({
     ...(flags.policy === undefined ? {} : { policy: flags.policy }),
-    ...(target === undefined ? {} : { program: target }),
+    ...(target === undefined ? {} : { program: await programOf(target) }),
     env:
       flags.journal === undefined
         ? process.env
@@ -53,6 +55,15 @@ async function doctor(
   if (flags.json) terminal.out(JSON.stringify({ ok: !failed, findings }, undefined, 2));
   else for (const line of table(findings.map(row))) terminal.out(line);
   return failed ? EXIT.failed : EXIT.done;
+}
+
+/** A directory stands for any program in it. */
+async function programOf(target: string): Promise<string> {
+  try {
+    return (await stat(target)).isDirectory() ? join(target, "index.js") : target;
+  } catch {
+    throw new CliError(EXIT.noInput, `cannot read ${target}: it is not there`);
+  }
 }
 
 function row({ id, level, message, fix }: Finding): string[] {

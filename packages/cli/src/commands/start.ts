@@ -8,6 +8,7 @@ import type { Terminal } from "../terminal.ts";
 interface Flags {
   readonly once?: true;
   readonly state?: string;
+  readonly url?: string;
   readonly json?: true;
 }
 
@@ -24,6 +25,10 @@ export function addStart(program: Command, choose: Choose): void {
     .option(
       "--state <dir>",
       "where everything is kept (./.countersign/start; with --once a fresh ./.countersign/once)",
+    )
+    .option(
+      "--url <url>",
+      "use the processor whose page this is (with COUNTERSIGN_OTLP_ENDPOINT) instead of booting one",
     )
     .option("--json", "print JSON lines")
     .addHelpText("after", example("countersign start", "countersign start --once --json"))
@@ -45,6 +50,7 @@ async function start(flags: Flags, terminal: Terminal): Promise<number> {
     json: flags.json === true,
     terminal,
     env: process.env,
+    ...(flags.url === undefined ? {} : { page: flags.url }),
     ...(flags.state === undefined ? {} : { directory: flags.state }),
   });
 }

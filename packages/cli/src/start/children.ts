@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { CliError, EXIT } from "../exit.ts";
 import { shown } from "../terminal.ts";
 
 /** How to start a child of the demonstration. */
@@ -28,7 +29,7 @@ export interface Child {
 /** The children of one run, ended together. */
 export interface Children {
   start(options: ChildOptions): Child;
-  /** Closes their input, then SIGTERM, then SIGKILL, each by process id; resolves when all are gone. */
+  /** SIGTERM, and SIGKILL after a grace, each by process id; resolves when all are gone. Nothing starts after it. */
   stop(): Promise<void>;
   /** At once, for a second Ctrl-C. */
   kill(): void;
@@ -36,7 +37,8 @@ export interface Children {
 
 type Running = ChildProcessByStdio<Writable, Readable, null>;
 
-const GRACE_MS = 3_000;
+/** The processor drains in this time. */
+const GRACE_MS = 10_000;
 const LAST_WORDS = 8;
 
 /** @param logs Directory for one log file per child, made here. */
@@ -48,12 +50,14 @@ export function createChildren(logs: string): Children {
 class LoggedChildren implements Children {
   readonly #logs: string;
   readonly #running = new Set<Running>();
+  #stopping = false;
 
   constructor(logs: string) {
     this.#logs = logs;
   }
 
   start({ name, args, cwd, env }: ChildOptions): Child {
+    if (this.#stopping) throw new CliError(EXIT.interrupted, "stopping");
     const file = join(this.#logs, `${name}.log`);
     const log = openSync(file, "a", 0o600);
     const child = spawn(process.execPath, [...conditions(), ...args], {
@@ -76,12 +80,12 @@ class LoggedChildren implements Children {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     for (const child of this.#running) child.stdin.end();
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-      if (await this.#gone()) return;
       for (const child of this.#running) child.kill(signal);
+      if (await this.#gone()) return;
     }
-    await this.#gone();
   }
 
   kill(): void {

@@ -21,10 +21,13 @@ export interface DemonstrationOptions {
   readonly json: boolean;
   /** Where everything is kept; chosen by `openState` when absent. */
   readonly directory?: string;
+  /** The page of a processor that runs already. */
+  readonly page?: string;
   readonly env: NodeJS.ProcessEnv;
   readonly terminal: Terminal;
 }
 
+const DEFAULT_OTLP = "http://127.0.0.1:4318";
 const HUMANS = ["alice", "bob"] as const;
 const ENGINES = {
   endpoint: "the SpiceDB of COUNTERSIGN_SPICEDB_ENDPOINT",
@@ -40,15 +43,14 @@ export async function runDemonstration(options: DemonstrationOptions): Promise<n
   const state = openState(options.directory, options.once);
   const children = createChildren(join(state.directory, "logs"));
   const interrupt = untilSignal(() => children.kill());
-  const stops: (() => Promise<void>)[] = [() => children.stop()];
   try {
-    const run = new Demonstration({ ...options, reporter, state, children, stops });
+    const run = new Demonstration({ ...options, reporter, state, children });
     const finished = await Promise.race([run.perform(), aborted(interrupt.signal)]);
     if (finished === undefined) return EXIT.interrupted;
     if (!options.once) await aborted(interrupt.signal);
     return finished ? EXIT.done : EXIT.failed;
   } finally {
-    for (const stop of stops.toReversed()) await stop().catch(() => {});
+    await children.stop();
     state.remove();
     interrupt.dispose();
   }
@@ -58,7 +60,6 @@ interface Setting extends DemonstrationOptions {
   readonly reporter: Reporter;
   readonly state: DemoState;
   readonly children: Children;
-  readonly stops: (() => Promise<void>)[];
 }
 
 class Demonstration {
@@ -106,10 +107,13 @@ class Demonstration {
   }
 
   async #processor(): Promise<DemoProcessor> {
-    const { reporter, state, env, stops } = this.#set;
+    const { reporter, state, env, children, demo, page } = this.#set;
+    if (page !== undefined) {
+      return { page, otlp: env["COUNTERSIGN_OTLP_ENDPOINT"] || DEFAULT_OTLP, notes: [] };
+    }
     reporter.progress("starting the processor");
-    const processor = await startProcessor({ directory: state.directory, env });
-    stops.push(() => processor.stop());
+    const config = join(demo, "..", "..", "config", "embedded.yaml");
+    const processor = await startProcessor(children, { config, directory: state.directory, env });
     for (const note of processor.notes) reporter.note(note);
     return processor;
   }

@@ -33,7 +33,7 @@ export function openState(chosen: string | undefined, once: boolean): DemoState 
       { cause },
     );
   }
-  const files = realpathSync(mkdtempSync(join(tmpdir(), "countersign-files-")));
+  const files = realpathSync(mkdtempSync(join(tmpdir(), "demo-")));
   writeFileSync(join(files, "handbook.txt"), "Be kind. Close tickets.\n");
   return { directory, files, remove: () => rmSync(files, { recursive: true, force: true }) };
 }
