@@ -88,7 +88,6 @@ export {
   OS_ISSUER,
   SCOPE_GATE,
   TRACER_CLIENT,
-  TRACER_NAME,
   TRACER_SERVER,
 } from "./names.ts";
 export { boundText, byteLength, isNeutral, neutralise } from "./neutralise.ts";

@@ -31,8 +31,6 @@ export const TRACER_CLIENT: string = `${NAME_DNS}.client`;
 export const TRACER_SERVER: string = `${NAME_DNS}.server`;
 /** Tracer of the gate (`check` spans), and scope of the OTLP log records that carry events. */
 export const SCOPE_GATE: string = `${NAME_DNS}.gate`;
-/** The name a tracer has when its part of the product has none of its own. */
-export const TRACER_NAME: string = NAME_DNS;
 
 /** CloudEvents `type` of a kind. */
 export function eventType(kind: EventKind): string {
