@@ -231,10 +231,22 @@ class EpochAfterEpoch implements Emission {
     };
   }
 
-  /** `start` first, then what was lost, then whoever waited: one batch, one sync. */
   private async begin(home: Home, opened: OpenedEpoch): Promise<void> {
+    const { fresh } = opened.predecessor;
+    try {
+      await this.writeFirst(home, opened);
+    } catch (error) {
+      // Somebody else may look at it; what was lost there has not been recorded.
+      await fresh?.lease.release();
+      throw error;
+    }
+    this.opened(home, opened.claim);
+    await this.closePredecessor(opened.predecessor);
+  }
+
+  /** `start` first, then what was lost, then whoever waited: one batch, one sync. */
+  private async writeFirst(home: Home, opened: OpenedEpoch): Promise<void> {
     const { writer, claim, predecessor } = opened;
-    const denied = this.book.auditDeniedUnsaid();
     const clerk = createEpochClerk({
       writer,
       lease: claim.lease,
@@ -244,30 +256,20 @@ class EpochAfterEpoch implements Emission {
       heartbeatMs: this.options.heartbeatMs,
       status: () => this.status(),
     });
-    this.current = { emitter: home.emitter, writer, claim, clerk };
-    const previous = this.previous ?? predecessor.end;
-    const started = clerk.start(previous, denied);
-    if (writer.events === 0) {
-      this.current = undefined;
-      await writer.close();
-      await started;
-    }
+    const current = { emitter: home.emitter, writer, claim, clerk };
     const { fresh, end } = predecessor;
+    const denied = this.book.auditDeniedUnsaid();
+    const started = clerk.start(this.previous ?? end, denied);
+    if (writer.events === 0) {
+      // What this process says of itself is not valid: without a start there is no epoch.
+      await Promise.all([started, writer.close()]);
+    }
+    this.current = current;
     const lost = fresh === undefined || end === undefined ? [] : end.lost;
     const reported = clerk.lostRecords(end?.epoch ?? "", lost);
-    void this.sayUnrecorded(this.current as CurrentEpoch);
+    void this.sayUnrecorded(current);
     this.line.passOn(writer);
-    try {
-      await started;
-      this.opened(home, claim);
-      await reported;
-    } catch (error) {
-      // A failed start fails what came after it in the same epoch.
-      await Promise.allSettled([reported]);
-      await fresh?.lease.release();
-      throw error;
-    }
-    await this.closePredecessor(predecessor);
+    await Promise.all([started, reported]);
   }
 
   private opened(home: Home, claim: Claim): void {

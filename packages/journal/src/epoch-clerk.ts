@@ -122,7 +122,10 @@ class TimedEpochClerk implements EpochClerk {
   }
 
   run(): void {
-    const beat = setInterval(() => void this.tick(), this.options.heartbeatMs);
+    const beat = setInterval(
+      () => void this.tick().catch(() => undefined),
+      this.options.heartbeatMs,
+    );
     const renew = setInterval(() => void this.renew().catch(() => undefined), LEASE_RENEW_MS);
     this.timers = [beat, renew];
     for (const timer of this.timers) timer.unref();

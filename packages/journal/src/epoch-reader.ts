@@ -124,6 +124,9 @@ class SegmentedEpochReader implements EpochReader {
     if (found !== undefined) {
       this.header = found.header;
       this.expectFrom(found.header.firstSeq, lost);
+    } else if (index === 0) {
+      // Its header is unreadable, but the first segment begins at 0 by its name.
+      this.expectFrom(0, lost);
     }
     this.open = { file, index, offset: found?.end ?? 0 };
     this.lastIndex = index;

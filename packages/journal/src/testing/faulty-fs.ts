@@ -94,8 +94,13 @@ export function createFaultyFs(
     truncate: (size) => through("truncate", path, () => file.truncate(size)),
     size: () => through("size", path, () => file.size()),
     // Never leaks a descriptor, whatever the plan says.
-    close: () =>
-      through("close", path, () => Promise.resolve()).finally(async () => await file.close()),
+    close: async () => {
+      try {
+        await through("close", path, () => Promise.resolve());
+      } finally {
+        await file.close();
+      }
+    },
   });
 
   return Object.assign(faulty, {

@@ -1,0 +1,102 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { crc32c } from "./crc32c.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  findFrame,
+  FRAME_HEADER_BYTES,
+  HEADER_MAGIC,
+  MAX_FRAME_BODY_BYTES,
+} from "./frames.ts";
+
+const body = fc.uint8Array({ maxLength: 200 });
+const seq = fc.maxSafeNat();
+
+// RFC 3720, appendix B.4, and the usual check value.
+test.each([
+  ["123456789", Buffer.from("123456789"), 0xe3069283],
+  ["32 zeros", Buffer.alloc(32), 0x8a9136aa],
+  ["32 ones", Buffer.alloc(32, 0xff), 0x62a8ab43],
+  ["ascending", Buffer.from(Array.from({ length: 32 }, (_, n) => n)), 0x46dd794e],
+  ["nothing", Buffer.alloc(0), 0],
+])("crc32c of %s", (_, bytes, expected) => {
+  expect(crc32c(bytes)).toBe(expected);
+});
+
+test("crc32c goes on where it stopped, at any place", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(100), (bytes, cut) => {
+      const at = Math.min(cut, bytes.length);
+      expect(crc32c(bytes, at, bytes.length, crc32c(bytes, 0, at))).toBe(crc32c(bytes));
+    }),
+  );
+});
+
+test("what was encoded is decoded, wherever it stands", () => {
+  fc.assert(
+    fc.property(seq, body, body, (number, content, before) => {
+      const bytes = Buffer.concat([before, encodeFrame(number, content), before]);
+      const frame = decodeFrame(bytes, before.length);
+      expect(frame).toMatchObject({ seq: number, end: bytes.length - before.length });
+      expect(typeof frame === "object" && Buffer.from(frame.body).equals(content)).toBe(true);
+    }),
+  );
+});
+
+test("the form on the disk is fixed", () => {
+  expect(encodeFrame(2 ** 32 + 5, Buffer.from("{}")).toString("hex")).toBe(
+    "ff435345" + "00000002" + "0000000100000005" + "d6e21356" + "7b7d",
+  );
+});
+
+test("every single bit flip is noticed", () => {
+  const frame = encodeFrame(7, Buffer.from("a body of some bytes"));
+  for (let bit = 0; bit < frame.length * 8; bit++) {
+    const flipped = Buffer.from(frame);
+    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+    expect(typeof decodeFrame(flipped, 0)).toBe("string");
+  }
+});
+
+test("every truncation is short, never bad: more bytes may complete it", () => {
+  const frame = encodeFrame(7, Buffer.from("a body"));
+  for (let length = 0; length < frame.length; length++) {
+    expect(decodeFrame(frame.subarray(0, length), 0)).toBe("short");
+  }
+});
+
+test("any bytes are looked at without throwing, and text is never a frame", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), fc.nat(64), (bytes, at) => {
+      expect(() => decodeFrame(Buffer.from(bytes), at)).not.toThrow();
+    }),
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", minLength: 20, maxLength: 80 }), (text) => {
+      expect(decodeFrame(Buffer.from(text), 0)).toBe("bad");
+    }),
+  );
+});
+
+test("a frame is found behind anything", () => {
+  fc.assert(
+    fc.property(seq, body, body, (number, content, before) => {
+      const bytes = Buffer.concat([before, encodeFrame(number, content)]);
+      expect(findFrame(bytes, 0)).toBeLessThanOrEqual(before.length);
+    }),
+  );
+  expect(findFrame(Buffer.alloc(100, 0xff), 0)).toBeUndefined();
+});
+
+test("magic, size and number are held to their bounds", () => {
+  expect(decodeFrame(encodeFrame(0, Buffer.alloc(0), HEADER_MAGIC), 0)).toBe("bad");
+  expect(() => encodeFrame(-1, Buffer.alloc(0))).toThrow(/out of bounds/);
+  expect(() => encodeFrame(0, Buffer.alloc(MAX_FRAME_BODY_BYTES + 1))).toThrow(/out of bounds/);
+  const huge = encodeFrame(0, Buffer.alloc(0));
+  huge.writeUInt32BE(MAX_FRAME_BODY_BYTES + 1, 4);
+  expect(decodeFrame(Buffer.concat([huge, Buffer.alloc(100_000)]), 0)).toBe("bad");
+  expect(encodeFrame(0, Buffer.alloc(MAX_FRAME_BODY_BYTES))).toHaveLength(
+    FRAME_HEADER_BYTES + MAX_FRAME_BODY_BYTES,
+  );
+});
