@@ -70,17 +70,6 @@ describe.skipIf(program === undefined)("a real SpiceDB", () => {
     return checker;
   }
 
-  /** Asks until it is so, or the deadline of the poll is over. */
-  async function becomes(
-    checker: Checker,
-    request: CheckRequest,
-    expected: Partial<CheckAnswer>,
-  ): Promise<void> {
-    await expect
-      .poll(async () => (await ask(checker, request))[0], { timeout: 15_000, interval: 50 })
-      .toMatchObject(expected);
-  }
-
   test("allow and deny, with the token of what was seen", async () => {
     const [answer] = await ask(make(), read("T-1"));
     expect(answer).toMatchObject({ verdict: "allow", engine: "spicedb" });
@@ -283,6 +272,17 @@ describe.skipIf(program === undefined)("a real SpiceDB", () => {
     expect([...verdicts].every((verdict) => verdict === "allow" || verdict === "error")).toBe(true);
   });
 });
+
+/** Asks until it is so, or the deadline of the poll is over. */
+async function becomes(
+  checker: Checker,
+  request: CheckRequest,
+  expected: Partial<CheckAnswer>,
+): Promise<void> {
+  await expect
+    .poll(async () => (await ask(checker, request))[0], { timeout: 15_000, interval: 50 })
+    .toMatchObject(expected);
+}
 
 async function ask(
   checker: Checker,
