@@ -90,7 +90,7 @@ class FollowingIndex implements ArchiveIndex {
   #stopping = new AbortController();
   #following: Promise<void>;
   #closed: Promise<void> | undefined;
-  #rebuilding: Promise<void> | undefined;
+  #rebuilding = false;
   #fault: string | undefined;
 
   constructor(options: IndexOptions, file: string, store: IndexStore) {
@@ -117,7 +117,7 @@ class FollowingIndex implements ArchiveIndex {
     if (row === undefined) return undefined;
     const [stored] = await this.#options.log.read(BigInt(row.position), 1);
     if (stored?.event.event.id !== id) {
-      this.#rebuilding ??= this.rebuild().finally(() => (this.#rebuilding = undefined));
+      this.#rebuildOnce();
       throw new CountersignError(
         "UNAVAILABLE",
         "archive: the index does not match the log; it is being rebuilt, ask again later",
@@ -182,6 +182,21 @@ class FollowingIndex implements ArchiveIndex {
     this.#store.close();
   }
 
+  #rebuildOnce(): void {
+    if (this.#rebuilding) return;
+    this.#rebuilding = true;
+    void this.#rebuildQuietly();
+  }
+
+  async #rebuildQuietly(): Promise<void> {
+    try {
+      await this.rebuild();
+    } catch {
+      // Closed meanwhile.
+    }
+    this.#rebuilding = false;
+  }
+
   async #startOver(): Promise<void> {
     this.#store.close();
     removeIndex(this.#file);
@@ -214,18 +229,22 @@ class FollowingIndex implements ArchiveIndex {
   }
 
   /** Disk full, damage in the index, damage in the log: say so, wait, and try again. A damaged index is made anew. */
-  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
-    const errcode = (error as { errcode?: number }).errcode;
+  async #recover(cause: unknown, signal: AbortSignal): Promise<void> {
+    const errcode = (cause as { errcode?: number }).errcode;
     const damaged = errcode === 11 || errcode === 26; // SQLITE_CORRUPT, SQLITE_NOTADB
     this.#fault = damaged
       ? "archive: the index was damaged and is being rebuilt from the log"
       : "archive: the index cannot follow the log at the moment; it tries again every 5 s";
     this.#options.logger?.warn(this.#fault);
-    if (damaged) await this.#startOver();
-    else await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+    try {
+      if (damaged || !this.#store.database.isOpen) return await this.#startOver();
+    } catch {
+      // Not even a new index can be made now: wait, as for anything else.
+    }
+    await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
   }
 
   #wake(): void {
-    for (const wake of [...this.#waiters]) wake();
+    for (const waiter of this.#waiters) waiter();
   }
 }

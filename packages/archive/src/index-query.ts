@@ -5,8 +5,8 @@ import type { IndexStore } from "./index-store.ts";
 
 /** Largest page. */
 export const PAGE_MAX_ROWS = 200;
-/** A text shorter than this cannot be looked up (the text index holds groups of three characters). */
-export const SEARCH_MIN_CHARACTERS = 3;
+/** Rows that one query with a text filter looks through: some 20 ms of the caller's thread. */
+export const SEARCH_MAX_ROWS = 20_000;
 
 /** Which decisions. Members are joined by "and"; each matches exactly, but for the two texts. */
 export interface DecisionFilter {
@@ -25,13 +25,16 @@ export interface DecisionFilter {
   readonly server?: string;
   readonly emitter?: string;
   readonly traceId?: string;
-  /** Part of `type:id` of any checked resource; at least 3 characters, case ignored. */
+  /** Part of `type:id` of any checked resource; case ignored. */
   readonly resource?: string;
-  /** Part of a resource, tool, human, agent or server; at least 3 characters, case ignored. */
+  /** Part of a resource, tool, human, agent or server; case ignored. */
   readonly text?: string;
 }
 
-/** One page of decisions, newest first; with a text filter in the order of arrival, else by event time. */
+/**
+ * One page of decisions, newest first by event time. With a text filter a page may be short, or empty, and still have a
+ * `next`: it looked through 20,000 rows and there are more.
+ */
 export interface DecisionPage {
   readonly rows: readonly DecisionRow[];
   /** Pass it to get the next page; absent on the last one. */
@@ -71,40 +74,69 @@ export function queryDecisions(
   page: PageRequest = {},
 ): DecisionPage {
   const limit = Math.min(Math.max(page.limit ?? 50, 1), PAGE_MAX_ROWS);
-  const match = matchText(filter);
-  const where: string[] = [];
-  const values: SQLInputValue[] = [];
-  const add = (condition: string, ...bound: SQLInputValue[]): void => {
-    where.push(condition);
-    values.push(...bound);
-  };
-  if (match !== undefined) add("words MATCH ?", match);
-  for (const [name, condition] of Object.entries(COLUMNS)) {
-    const value = filter[name as keyof typeof COLUMNS];
-    if (value !== undefined) add(condition, value);
-  }
-  if (page.fromPosition !== undefined) add("d.position >= ?", page.fromPosition);
-  if (page.cursor !== undefined) {
-    const { timeMs, position } = parseCursor(page.cursor);
-    if (match === undefined) add("(d.time_ms, d.position) < (?, ?)", timeMs, position);
-    else add("words.rowid < ?", position);
-  }
+  const exact = exactConditions(filter, page);
+  const text = textConditions(filter);
+  const window = text.where.length === 0 ? limit + 1 : SEARCH_MAX_ROWS;
+  const newestFirst = "ORDER BY d.time_ms DESC, d.position DESC";
+  const inWindow = `SELECT d.* FROM decisions d ${whereOf(exact)} ${newestFirst} LIMIT ${window}`;
   const rows = store
     .statement(
-      `SELECT d.row, d.time_ms, ${OUTCOME} AS outcome
-       FROM ${match === undefined ? "decisions d" : "words JOIN decisions d ON d.position = words.rowid"}
-       ${where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`}
-       ORDER BY ${match === undefined ? "d.time_ms DESC, d.position DESC" : "words.rowid DESC"} LIMIT ?`,
+      `SELECT d.row, d.time_ms, d.position, ${OUTCOME} AS outcome FROM (${inWindow}) d ${whereOf(text)} ${newestFirst} LIMIT ?`,
     )
-    .all(...values, limit + 1);
-  return toPage(rows, limit);
+    .all(...exact.values, ...text.values, limit + 1);
+  const shown = rows.slice(0, limit).map((row) => withOutcome(row["row"], row["outcome"]));
+  const last =
+    rows.length > limit
+      ? rows[limit - 1]
+      : store.statement(`${inWindow} OFFSET ${window - 1}`).get(...exact.values);
+  if (last === undefined) return { rows: shown };
+  return { rows: shown, next: `${String(last["time_ms"])}.${String(last["position"])}` };
 }
 
-function toPage(rows: readonly Record<string, unknown>[], limit: number): DecisionPage {
-  const shown = rows.slice(0, limit).map((row) => withOutcome(row["row"], row["outcome"]));
-  const last = shown.at(-1);
-  if (rows.length <= limit || last === undefined) return { rows: shown };
-  return { rows: shown, next: `${String(rows[limit - 1]?.["time_ms"])}.${last.position}` };
+interface Conditions {
+  readonly where: string[];
+  readonly values: SQLInputValue[];
+}
+
+function whereOf({ where }: Conditions): string {
+  return where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`;
+}
+
+/** What the tables' own indexes answer. */
+function exactConditions(filter: DecisionFilter, page: PageRequest): Conditions {
+  const where: string[] = [];
+  const values: SQLInputValue[] = [];
+  for (const [name, condition] of Object.entries(COLUMNS)) {
+    const value = filter[name as keyof typeof COLUMNS];
+    if (value === undefined) continue;
+    where.push(condition);
+    values.push(value);
+  }
+  if (page.fromPosition !== undefined) {
+    where.push("d.position >= ?");
+    values.push(page.fromPosition);
+  }
+  if (page.cursor !== undefined) {
+    const { timeMs, position } = parseCursor(page.cursor);
+    where.push("(d.time_ms, d.position) < (?, ?)");
+    values.push(timeMs, position);
+  }
+  return { where, values };
+}
+
+/** What has to be looked for row by row. */
+function textConditions({ resource, text }: DecisionFilter): Conditions {
+  const where: string[] = [];
+  const values: SQLInputValue[] = [];
+  if (resource !== undefined) {
+    where.push("instr(d.resources, ?) > 0");
+    values.push(resource.toLowerCase());
+  }
+  if (text !== undefined) {
+    where.push("(instr(d.resources, ?) > 0 OR instr(d.words, ?) > 0)");
+    values.push(text.toLowerCase(), text.toLowerCase());
+  }
+  return { where, values };
 }
 
 /** A stored row with the outcome that may have come later. */
@@ -122,23 +154,6 @@ export function findDecision(store: IndexStore, id: string): DecisionRow | undef
     )
     .get(id);
   return found === undefined ? undefined : withOutcome(found["row"], found["outcome"]);
-}
-
-/** A text becomes one quoted phrase of the text index, so no character of it is an operator. */
-function matchText(filter: DecisionFilter): string | undefined {
-  const phrase = (text: string): string => {
-    if ([...text].length < SEARCH_MIN_CHARACTERS) {
-      throw new CountersignError(
-        "INPUT_INVALID",
-        `archive: a search text needs at least ${SEARCH_MIN_CHARACTERS} characters`,
-      );
-    }
-    return `"${text.replaceAll('"', '""')}"`;
-  };
-  const parts: string[] = [];
-  if (filter.resource !== undefined) parts.push(`resource : ${phrase(filter.resource)}`);
-  if (filter.text !== undefined) parts.push(phrase(filter.text));
-  return parts.length === 0 ? undefined : parts.join(" AND ");
 }
 
 function parseCursor(cursor: string): { timeMs: number; position: number } {

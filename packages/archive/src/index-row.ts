@@ -103,11 +103,11 @@ function whoOf({ human, agent }: DecisionEvent["data"]): Pick<DecisionRow, "huma
   };
 }
 
-/** The words that the search box looks in: resources apart, everything else together. */
-export function searchText(event: DecisionEvent): { resource: string; other: string } {
+/** What a text filter looks in, in lower case: the resources, and everything else that names something. */
+export function searchText(event: DecisionEvent): { resources: string; words: string } {
   const { call, human, agent, server, checks } = event.data;
   const resources = (checks ?? []).map((check) => `${check.resource.type}:${check.resource.id}`);
-  const other = [
+  const names = [
     call.name,
     human?.subject,
     agent?.id,
@@ -116,8 +116,11 @@ export function searchText(event: DecisionEvent): { resource: string; other: str
     server.name,
   ];
   return {
-    resource: resources.join("\n"),
-    other: other.filter((text) => text !== undefined).join("\n"),
+    resources: resources.join("\n").toLowerCase(),
+    words: names
+      .filter((text) => text !== undefined)
+      .join("\n")
+      .toLowerCase(),
   };
 }
 

@@ -15,7 +15,8 @@ CREATE TABLE events (position INTEGER PRIMARY KEY, epoch TEXT, seq INTEGER, kind
 CREATE INDEX events_place ON events (epoch, seq);
 CREATE TABLE decisions (
   position INTEGER PRIMARY KEY, id TEXT NOT NULL, time_ms INTEGER NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL,
-  issuer TEXT, subject TEXT, method TEXT NOT NULL, tool TEXT, server TEXT NOT NULL, emitter TEXT, trace_id TEXT, row TEXT NOT NULL);
+  issuer TEXT, subject TEXT, method TEXT NOT NULL, tool TEXT, server TEXT NOT NULL, emitter TEXT, trace_id TEXT, row TEXT NOT NULL,
+  resources TEXT NOT NULL, words TEXT NOT NULL);
 CREATE INDEX decisions_id ON decisions (id);
 CREATE INDEX decisions_time ON decisions (time_ms, position);
 CREATE INDEX decisions_decision ON decisions (decision, time_ms, position);
@@ -28,7 +29,6 @@ CREATE INDEX decisions_trace ON decisions (trace_id, time_ms, position);
 CREATE TABLE outcomes (position INTEGER PRIMARY KEY, decision_id TEXT NOT NULL, emitter TEXT, summary TEXT NOT NULL);
 CREATE INDEX outcomes_decision ON outcomes (decision_id, emitter);
 CREATE TABLE minutes (minute INTEGER NOT NULL, decision TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (minute, decision)) WITHOUT ROWID;
-CREATE VIRTUAL TABLE words USING fts5 (resource, other, tokenize = 'trigram');
 INSERT INTO meta VALUES (${VERSION}, 0, '');
 `;
 
@@ -124,7 +124,7 @@ class Store implements IndexStore {
       this.statement("UPDATE meta SET position = ?, last_hash = ?").run(next, last.event.hash);
       this.database.exec("COMMIT");
     } catch (error) {
-      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      this.#rollBack();
       throw error;
     }
     this.#position = next;
@@ -134,6 +134,14 @@ class Store implements IndexStore {
   close(): void {
     this.#statements.clear();
     this.database.close();
+  }
+
+  #rollBack(): void {
+    try {
+      this.database.exec("ROLLBACK");
+    } catch {
+      // SQLite rolls back by itself when the disk fails; then there is nothing left to undo.
+    }
   }
 
   #insert({ position, event: sealed }: PositionedEvent): void {
@@ -156,7 +164,8 @@ class Store implements IndexStore {
     const { data } = event;
     const timeMs = Date.parse(event.time);
     const row = decisionRow(event, position);
-    this.statement(`INSERT INTO decisions VALUES (${"?, ".repeat(12)}?)`).run(
+    const { resources, words } = searchText(event);
+    this.statement(`INSERT INTO decisions VALUES (${"?, ".repeat(14)}?)`).run(
       position,
       event.id,
       timeMs,
@@ -170,12 +179,8 @@ class Store implements IndexStore {
       data.chain?.emitter ?? null,
       row.traceId ?? null,
       JSON.stringify(row),
-    );
-    const words = searchText(event);
-    this.statement("INSERT INTO words (rowid, resource, other) VALUES (?, ?, ?)").run(
-      position,
-      words.resource,
-      words.other,
+      resources,
+      words,
     );
     this.statement(
       "INSERT INTO minutes VALUES (?, ?, 1) ON CONFLICT (minute, decision) DO UPDATE SET count = count + 1",

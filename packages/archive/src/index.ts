@@ -9,7 +9,7 @@ export type {
 export { openIndex } from "./event-index.ts";
 export type { ArchiveIndex, DecisionDetail, IndexOptions, OutcomeNotice } from "./event-index.ts";
 export type { ChainLink, ChainView, LinkState } from "./chain-view.ts";
-export { PAGE_MAX_ROWS, SEARCH_MIN_CHARACTERS } from "./index-query.ts";
+export { PAGE_MAX_ROWS, SEARCH_MAX_ROWS } from "./index-query.ts";
 export type { DecisionFilter, DecisionPage, PageRequest } from "./index-query.ts";
 export type { DecisionRow, OutcomeSummary } from "./index-row.ts";
 export { STATS_MAX_BUCKETS } from "./stats.ts";

@@ -98,7 +98,7 @@ class Reader implements LogReader {
 
   extend(events: readonly SealedEvent[]): void {
     this.#tail.push(...events);
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters) {
       if (waiter.position < this.size) waiter.settle();
     }
   }
@@ -115,7 +115,7 @@ class Reader implements LogReader {
   close(): void {
     this.#closed = true;
     const error = new CountersignError("UNAVAILABLE", "archive: closed");
-    for (const waiter of [...this.#waiters]) waiter.settle(error);
+    for (const waiter of this.#waiters) waiter.settle(error);
   }
 
   async #stretch(position: number, max: number): Promise<readonly SealedEvent[]> {

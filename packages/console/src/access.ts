@@ -116,8 +116,11 @@ function session(token: string): string {
 }
 
 function same(given: string, wanted: string): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
+  return timingSafeEqual(sha256(given), sha256(wanted));
+}
+
+function sha256(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
 }
 
 function cookieOf(request: IncomingMessage, name: string): string | undefined {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** A file of the page. */
@@ -50,7 +50,8 @@ export async function findAsset(path: string): Promise<Asset | undefined> {
 
 /** Where the installed lit-html keeps a file. */
 export function vendoredPath(name: string): string {
-  // Node is given `<package>/node/lit-html.js`; the browser's files lie one level up.
-  const forNode = createRequire(import.meta.url).resolve("lit-html");
-  return join(dirname(dirname(forNode)), name);
+  // Node is given a build of its own, in a folder that depends on its conditions; the browser's files lie at the top.
+  let root = createRequire(import.meta.url).resolve("lit-html");
+  while (basename(root) !== "lit-html") root = dirname(root);
+  return join(root, name);
 }

@@ -1,5 +1,5 @@
 import type { DecisionFilter, PageRequest, StatsRequest } from "@countersign/archive";
-import { PAGE_MAX_ROWS, SEARCH_MIN_CHARACTERS, STATS_MAX_BUCKETS } from "@countersign/archive";
+import { PAGE_MAX_ROWS, STATS_MAX_BUCKETS } from "@countersign/archive";
 
 /** A parameter that cannot be used; the message names the parameter and the rule, never the value. */
 export class BadParameter extends Error {}
@@ -24,7 +24,6 @@ const RULES: Record<string, { readonly form: RegExp; readonly words: string }> =
   },
   bucket: { form: /^\d{1,5}[mhd]$/, words: "like 1m, 1h, 1d" },
 };
-const SEARCHES: ReadonlySet<string> = new Set(["q", "resource"]);
 
 /** API parameter → member of the filter. */
 const FILTERS = {
@@ -62,9 +61,6 @@ function problemOf(name: string, value: string): string | undefined {
   if (value.length > TEXT_MAX_CHARACTERS) return `is longer than ${TEXT_MAX_CHARACTERS} characters`;
   // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u001f\u007f]/.test(value)) return "holds a control character";
-  if (SEARCHES.has(name) && [...value].length < SEARCH_MIN_CHARACTERS) {
-    return `needs at least ${SEARCH_MIN_CHARACTERS} characters`;
-  }
   const rule = RULES[name];
   return rule === undefined || rule.form.test(value) ? undefined : `must be ${rule.words}`;
 }

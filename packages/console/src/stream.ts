@@ -34,7 +34,11 @@ class TailStreams implements Streams {
     const ending = new AbortController();
     this.#open.add(ending);
     response.once("close", () => ending.abort());
-    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    // A connection that ends with its stream does not keep a stopping server waiting.
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      connection: "close",
+    });
     response.write(`retry: ${RECONNECT_MS}\n\n`);
     const beat = setInterval(() => response.write(": still here\n\n"), KEEP_ALIVE_MS);
     const start = Math.min(from ?? this.#index.position, this.#index.position);

@@ -1,12 +1,12 @@
 import { assuranceBadge, checkBadge, verdictBadge } from "./badge.ts";
 import { chainPart } from "./chain.ts";
-import { clockTime, day, duration } from "./format.ts";
+import { clockTime, day, duration, readAs } from "./format.ts";
 import { html, nothing, type TemplateResult } from "./lit.ts";
 import type { View } from "./store.ts";
-import { code, field, foreign } from "./text.ts";
+import { code, field, foreign, reason } from "./text.ts";
 import { spans } from "./waterfall.ts";
-import type { CheckView, DetailView, EventView } from "./wire.ts";
-import { assuranceWords, outcomeWords, reasonWords } from "./words.ts";
+import type { CheckView, DetailView, EventView, ObjectView } from "./wire.ts";
+import { assuranceWords, outcomeWords } from "./words.ts";
 
 /** What the panel tells its owner. */
 export interface DetailEvents {
@@ -34,7 +34,7 @@ export function detailPanel(view: View, events: DetailEvents): TemplateResult | 
           class="close"
           aria-label="Close detail"
           title="Close (Esc)"
-          @click=${events.close}
+          @click=${() => events.close()}
         >
           ✕
         </button>
@@ -57,7 +57,7 @@ function content(detail: DetailView, view: View, events: DetailEvents): Template
   const { row, event } = detail;
   return html`
     <p class="why">
-      ${reasonWords(row)}.
+      ${reason(row)}.
       <span class="muted"
         >Reason ${code(row.reason)};
         ${outcomeWords(row)}${
@@ -147,8 +147,8 @@ function checks(
                 ${checkBadge(check.verdict)}${check.reason === undefined ? nothing : html`<small>${foreign(check.reason)}</small>`}
               </td>
               <td>${code(check.permission)}</td>
-              <td>${code(`${check.resource.type}:${check.resource.id}`)}</td>
-              <td>${code(`${check.subject.type}:${check.subject.id}`)}</td>
+              <td>${object(check.resource)}</td>
+              <td>${object(check.subject)}</td>
               <td title="engine ${check.engine}">${duration(check.durationUs)}</td>
             </tr>`,
         )}
@@ -156,6 +156,11 @@ function checks(
     </table>
     <p class="muted">Asked of ${foreign(all[0]?.engine ?? "")}; ids as they were sent.</p>
   `;
+}
+
+function object({ type, id }: ObjectView): TemplateResult {
+  const text = readAs(id);
+  return html`${code(`${type}:${id}`)}${text === undefined ? nothing : html`<small>reads ${foreign(text)}</small>`}`;
 }
 
 function call({ event, row }: DetailView): TemplateResult {

@@ -34,15 +34,13 @@ const CHIPS: Readonly<Record<string, string>> = {
   trace: "trace",
   until: "until",
 };
-const SEARCH_MIN = 3;
 
 /** The bar above the table. Its state is the address; nothing else remembers it. */
 export function filterBar(view: View, events: FilterEvents): TemplateResult {
   const { filter } = view.state;
   const typed = (event: Event): void => {
     const { value } = event.target as HTMLInputElement;
-    const text = value.trim();
-    if (text === "" || [...text].length >= SEARCH_MIN) events.set("q", text, "replace");
+    events.set("q", value.trim(), "replace");
   };
   const times = TIMES.some(([value]) => value === (filter["since"] ?? ""))
     ? TIMES
@@ -119,7 +117,7 @@ function chips(
             </button></span
           >`,
       )}
-      <button type="button" class="quiet" @click=${events.clear}>Clear filter</button>
+      <button type="button" class="quiet" @click=${() => events.clear()}>Clear filter</button>
     </div>
   `;
 }

@@ -1,8 +1,11 @@
+function two(n: number): string {
+  return String(n).padStart(2, "0");
+}
+
 /** Wall-clock time of the reader, to the millisecond: `14:03:22.117`. */
 export function clockTime(time: string): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return time;
-  const two = (n: number): string => String(n).padStart(2, "0");
   const ms = String(date.getMilliseconds()).padStart(3, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${ms}`;
 }
@@ -11,8 +14,24 @@ export function clockTime(time: string): string {
 export function day(time: string): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return "";
-  const two = (n: number): string => String(n).padStart(2, "0");
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+/** Is it a time of the reader's present day? */
+export function isToday(time: string): boolean {
+  return day(time) === day(new Date().toISOString());
+}
+
+/**
+ * What an object id of the authorizer stands for (`alice=40example=2Ecom` is alice@example.com), if it is plain ASCII
+ * text; else undefined. Shown beside the id, never instead of it: two ids may read alike.
+ */
+export function readAs(id: string): string | undefined {
+  if (!/=[0-9A-F]{2}/.test(id)) return undefined;
+  const text = id.replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return /^[\x20-\x7e]+$/.test(text) ? text : undefined;
 }
 
 /** Microseconds for people: `840 µs`, `3.1 ms`, `1.20 s`. */

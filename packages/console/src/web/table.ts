@@ -1,10 +1,10 @@
 import { assuranceBadge, verdictBadge } from "./badge.ts";
-import { clockTime, day, shortIssuer } from "./format.ts";
+import { clockTime, day, isToday, shortIssuer } from "./format.ts";
 import { html, nothing, repeat, type TemplateResult } from "./lit.ts";
 import type { View } from "./store.ts";
-import { code, foreign } from "./text.ts";
+import { code, foreign, reason } from "./text.ts";
 import type { RowView } from "./wire.ts";
-import { outcomeWords, reasonWords } from "./words.ts";
+import { outcomeWords } from "./words.ts";
 
 /** What the table tells its owner. */
 export interface TableEvents {
@@ -21,7 +21,12 @@ export function decisionTable(
 ): TemplateResult {
   const current = active ?? view.state.open ?? view.rows[0]?.id;
   return html`
-    <table role="grid" aria-label="Decisions" aria-busy=${view.loading} @keydown=${events.key}>
+    <table
+      role="grid"
+      aria-label="Decisions"
+      aria-busy=${view.loading}
+      @keydown=${(event: KeyboardEvent) => events.key(event)}
+    >
       <thead>
         <tr>
           <th scope="col" class="c-time">Time</th>
@@ -45,7 +50,7 @@ export function decisionTable(
       view.next === undefined
         ? nothing
         : html`<p class="more">
-            <button type="button" ?disabled=${view.loading} @click=${events.more}>
+            <button type="button" ?disabled=${view.loading} @click=${() => events.more()}>
               Older decisions
             </button>
           </p>`
@@ -70,7 +75,7 @@ function decisionRow(
     >
       <td class="c-time">
         <time datetime=${row.time} title=${row.time}
-          >${clockTime(row.time)}<small>${day(row.time)}</small></time
+          >${clockTime(row.time)}${isToday(row.time) ? nothing : html`<small>${day(row.time)}</small>`}</time
         >
       </td>
       <td class="c-verdict">${verdictBadge(row.decision)}<small>${outcomeWords(row)}</small></td>
@@ -78,7 +83,7 @@ function decisionRow(
       <td class="c-agent">${agent(row)}</td>
       <td class="c-what">${what(row)}</td>
       <td class="c-on">${on(row)}</td>
-      <td class="c-why"><span>${reasonWords(row)}</span>${mode(row)}</td>
+      <td class="c-why"><span>${reason(row)}</span>${mode(row)}</td>
     </tr>
   `;
 }

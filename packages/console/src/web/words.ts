@@ -7,12 +7,12 @@ export function verdictWord(decision: string): { word: string; sign: string } {
   return { word: "Undecided", sign: "!" };
 }
 
-/** Reasons in plain words; `{permission}` and `{type}` come from the deciding check and are set apart by the page. */
+/** Reasons in plain words. Where `{permission}` stands, the page puts the deciding check's permission. */
 const REASONS: Readonly<Record<string, string>> = {
-  permitted: "The permission was there",
+  permitted: "The permission {permission} was there",
   listed: "A list; only what this human may use was shown",
-  forbidden: "The permission is missing",
-  conditional: "The permission depends on facts that were not given",
+  forbidden: "The permission {permission} is missing",
+  conditional: "The permission {permission} depends on facts that were not given",
   unmapped: "No rule of the policy covers this call",
   no_checks: "The rule gave nothing to check",
   too_many_checks: "The call would need more checks than are allowed",
@@ -35,8 +35,17 @@ const REASONS: Readonly<Record<string, string>> = {
   internal: "Countersign failed; the call was stopped",
 };
 
-/** The reason as a sentence. A reason of a newer version is shown as it is. */
-export function reasonWords(row: Pick<RowView, "reason" | "list" | "checks">): string {
+/** The reason as a sentence, split where the permission stands. A reason of a newer version is shown as it is. */
+export function reasonWords(
+  row: Pick<RowView, "reason" | "list" | "checks" | "check">,
+): readonly string[] {
+  const sentence = reasonSentence(row);
+  return row.check === undefined
+    ? [sentence.replace("{permission} ", "")]
+    : sentence.split("{permission}");
+}
+
+function reasonSentence(row: Pick<RowView, "reason" | "list" | "checks">): string {
   if (row.reason === "listed" && row.list !== undefined) {
     return `A list: ${row.list.shown} of ${row.list.offered} shown`;
   }
@@ -65,20 +74,21 @@ export function assuranceWords(assurance: string): { short: string; long: string
 
 const OUTCOMES: Readonly<Record<string, string>> = {
   completed: "completed",
-  tool_error: "the tool reported an error",
-  rpc_error: "the server answered with an error",
-  input_required: "the server asked for more input",
-  task_created: "a task was created",
-  cancelled: "cancelled while running",
+  tool_error: "tool error",
+  rpc_error: "server error",
+  input_required: "asked for input",
+  task_created: "task created",
+  cancelled: "cancelled",
   not_run: "not run after all",
-  unknown: "ended without an answer",
+  unknown: "no answer",
 };
 
 /** What happened after the decision. */
-export function outcomeWords(row: Pick<RowView, "effect" | "outcome" | "decision">): string {
+export function outcomeWords(row: Pick<RowView, "effect" | "outcome" | "list">): string {
   if (row.effect === "block") return "stopped";
-  if (row.outcome === undefined)
-    return row.decision === "allow" ? "running" : "ran all the same (observe)";
+  // Lists have no outcome event: the answer was there when it was decided what to show.
+  if (row.list !== undefined) return "answered";
+  if (row.outcome === undefined) return "running";
   const { status } = row.outcome;
   return Object.hasOwn(OUTCOMES, status) ? (OUTCOMES[status] as string) : status;
 }
