@@ -87,7 +87,7 @@ install_compose() {
 }
 
 install_jaeger() {
-  if built jaeger github.com/jaegertracing/jaeger "$jaeger_version" --version; then
+  if built jaeger github.com/jaegertracing/jaeger "$jaeger_version" version; then
     say "jaeger: $jaeger_version is there"
     return
   fi
