@@ -1,0 +1,82 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openGate } from "./open.ts";
+import { policyText, TOOLS, toolCall, TUPLES } from "./testing/gate.ts";
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "countersign-open-"));
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const coverage = (): { sdks: [] } => ({ sdks: [] });
+
+function policyFile(text: string): string {
+  const file = join(directory, "policy.yaml");
+  writeFileSync(file, text);
+  return file;
+}
+
+test("a policy file is all it takes: the decision is in the state directory's journal", async () => {
+  const env = {
+    COUNTERSIGN_STATE_DIR: join(directory, "state"),
+    COUNTERSIGN_ASSERTED_HUMAN: "ada",
+    COUNTERSIGN_EMITTER: "test",
+  };
+  const gate = await openGate({
+    policyFile: policyFile(policyText(TOOLS, TUPLES)),
+    gate: "in_process",
+    coverage,
+    env,
+  });
+  try {
+    expect(await gate.decide(toolCall("read_ticket", { id: "T-1" }))).toMatchObject({
+      reason: "permitted",
+      effect: "run",
+    });
+    expect(readdirSync(join(directory, "state", "journal")).length).toBeGreaterThan(0);
+  } finally {
+    await gate.stop("shutdown", AbortSignal.timeout(1000));
+  }
+});
+
+test("COUNTERSIGN_JOURNAL stands before the state directory, and a flag before both", async () => {
+  const file = policyFile(policyText(TOOLS, TUPLES));
+  const env = {
+    COUNTERSIGN_STATE_DIR: join(directory, "state"),
+    COUNTERSIGN_JOURNAL: join(directory, "own"),
+    COUNTERSIGN_ASSERTED_HUMAN: "ada",
+  };
+  const byEnv = await openGate({ policyFile: file, gate: "in_process", coverage, env });
+  await byEnv.decide(toolCall("read_ticket", { id: "T-1" }));
+  await byEnv.stop("shutdown", AbortSignal.timeout(1000));
+  const byFlag = await openGate({
+    policyFile: file,
+    gate: "in_process",
+    coverage,
+    env,
+    journal: join(directory, "flag"),
+  });
+  await byFlag.decide(toolCall("read_ticket", { id: "T-1" }));
+  await byFlag.stop("shutdown", AbortSignal.timeout(1000));
+  expect(readdirSync(directory).toSorted()).toEqual(["flag", "own", "policy.yaml"]);
+});
+
+test("a file that is not there, and one that is no policy, are configuration errors", async () => {
+  await expect(
+    openGate({ policyFile: join(directory, "nope.yaml"), gate: "guard", coverage, env: {} }),
+  ).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+    message: expect.stringContaining("cannot read the policy file") as string,
+  });
+  await expect(
+    openGate({ policyFile: policyFile("version: 3\n"), gate: "guard", coverage, env: {} }),
+  ).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+    message: expect.stringContaining("policy.yaml:1:10: version: must be 1") as string,
+  });
+});
