@@ -23,6 +23,7 @@ const SAMPLES: readonly (readonly [string, Detector])[] = [
   ["order 12 4111 1111 1111 1111", "card"],
   ["４１１１１１１１１１１１１１１１", "card"],
   ["4111\u200b1111\u200b1111\u200b1111", "card"],
+  ["12\u200b4111\u200b1111\u200b1111\u200b1111", "card"],
   ["DE89370400440532013000", "iban"],
   ["DE89 3704 0044 0532 0130 00", "iban"],
   ["gb29 nwbk 6016 1331 9268 19", "iban"],
@@ -69,6 +70,8 @@ test.each([
   "41111111111111111111111",
   "DE89370400440532013001",
   "DE8937040044053201300",
+  "DE89370400440532013000X",
+  "41111.1111111.1111",
   "000-45-6789",
   "123-00-6789",
   "912-45-6789",
@@ -166,6 +169,9 @@ test("redacting replaces the hits in their places, and a hidden hit takes the wh
   ).toEqual({ text: "to <email 17>", detectors: ["email"] });
   expect(redactText("pay 4111\u200b1111\u200b1111\u200b1111 now", "mask").text).toBe("[card]");
   expect(findAll("a@b.example c@d.example")).toHaveLength(2);
+  // An IBAN whose last digits begin a card number: both go, under the name of the first.
+  const overlap = `DE89 3704 0044 0532 0130 00 ${luhn("0130001234567").slice(6)} x`;
+  expect(redactText(overlap, "mask").text).toBe("[iban] x");
 });
 
 test("ids: an address is legitimate, a number counts by brand, keys count", () => {

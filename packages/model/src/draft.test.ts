@@ -50,6 +50,8 @@ test("a name that nobody knows is recorded only if it looks like one", () => {
   expect(named("a".repeat(129), false)).toMatchObject({ nameWithheld: true });
   expect(named("a".repeat(129), true)).toMatchObject({ name: "a".repeat(129) });
   expect(named("a\u202eb", true)).toMatchObject({ name: "a\\u{202E}b" });
+  // The text of an escape is no escape.
+  expect(named("a\\u{202E}b", true)).toMatchObject({ name: "a\\u{5C}u{202E}b" });
   expect(named("4111111111111111", false)).toMatchObject({ nameWithheld: true });
   expect(named("mail alice@example.com", true)).toMatchObject({ nameWithheld: true });
   expect(named("é".repeat(200), true).name).toBe(`${"é".repeat(126)}…`);

@@ -82,3 +82,20 @@ test("the true chain verifies, and what is changed, missing or swapped does not"
   const otherHash = { ...(read[2] as SealedEvent), hash: "1".repeat(64) };
   expect(verifyChain(read.with(2, otherHash))).toMatchObject({ ok: false, seq: 2 });
 });
+
+test("each link is looked at: number, hash of the one before, epoch and emitter", () => {
+  const [first] = chain as [SealedEvent];
+  const link = (change: Partial<Chain>): unknown => {
+    const stop = draftStop({ ...(reading("stop").data as Parameters<typeof draftStop>[0]) });
+    const place = { ...(first.event.data as { chain: Chain }).chain, seq: 1, prev: first.hash };
+    return verifyChain([first, seal(stop, { ...place, ...change }, first.event.time)]);
+  };
+  expect(link({})).toEqual({ ok: true });
+  expect(link({ prev: "0".repeat(64) })).toMatchObject({
+    problem: expect.stringContaining("prev"),
+  });
+  expect(link({ seq: 2 })).toMatchObject({ problem: "seq is 2, expected 1" });
+  expect(link({ seq: 0 })).toMatchObject({ problem: "seq is 0, expected 1" });
+  expect(link({ epoch: "f".repeat(32) })).toMatchObject({ problem: "another epoch or emitter" });
+  expect(link({ emitter: "other" })).toMatchObject({ problem: "another epoch or emitter" });
+});

@@ -19,7 +19,6 @@ export function findSsn(scan: Scan, from: number): Match | undefined {
 
 const SSN = /^(?!000|666|9)\d{3}[- ](?!00)\d\d[- ](?!0000)\d{4}$/;
 
-const MAX_LOCAL = 64;
 const MAX_DOMAIN = 253;
 const LOCAL: ReadonlySet<number> = new Set(Buffer.from("!#$%&'*+/=?^_`{|}~.-"));
 
@@ -40,9 +39,9 @@ function isWord(code: number): boolean {
 }
 
 function localStart(scan: Scan, at: number, from: number): number {
+  // Ends at the `@` before, so all of a text is looked at once.
   let start = at;
-  const least = Math.max(from, at - MAX_LOCAL);
-  while (start > least) {
+  while (start > from) {
     const code = codeAt(scan, start - 1);
     if (!isWord(code) && !LOCAL.has(code)) break;
     start -= 1;
