@@ -51,6 +51,7 @@ const ENVELOPE: ReadonlySet<string> = new Set([
   "result",
   "error",
 ]);
+const VERSION = '"2.0"';
 const CANCELLED = "notifications/cancelled";
 
 /** Reads one line of the client. Never throws, and never guesses: what two readers could read differently is faulty. */
@@ -69,11 +70,9 @@ function faulty(line: Buffer, problem: FaultyMessage["problem"]): FaultyMessage 
 
 function isEnvelope(line: Buffer, root: ScannedObject): boolean {
   const version = member(root, "jsonrpc");
-  return (
-    version !== undefined &&
-    valueOf(line, version) === "2.0" &&
-    root.members.every(({ key }) => ENVELOPE.has(key))
-  );
+  if (version === undefined || line.toString("latin1", version.start, version.end) !== VERSION)
+    return false;
+  return root.members.every(({ key }) => ENVELOPE.has(key));
 }
 
 function readResponse(line: Buffer, root: ScannedObject): CallerMessage {
