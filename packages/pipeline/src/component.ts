@@ -5,9 +5,3 @@ export interface Component {
   /** Refuses what is new, drains, releases. Gives up when `deadline` aborts. Safe to repeat, legal before `start`. */
   stop(deadline: AbortSignal): Promise<void>;
 }
-
-/** Both methods of a component that has nothing to start or stop. */
-export const lifeless: Component = {
-  start: () => Promise.resolve(),
-  stop: () => Promise.resolve(),
-};

@@ -1,4 +1,3 @@
-export { lifeless } from "./component.ts";
 export type { Component } from "./component.ts";
 export { countItems } from "./consumer.ts";
 export type {
@@ -35,7 +34,7 @@ export type { RetryOptions } from "./retry.ts";
 export { createSender, SENDER_PROPERTIES } from "./sender.ts";
 export type { SenderConfig } from "./sender.ts";
 export { withTimeout } from "./timeout.ts";
-export { aborted, pause, throwIfAborted } from "./wait.ts";
+export { pause, throwIfAborted } from "./wait.ts";
 export { deadLettering } from "./letters.ts";
 export type { Letter, LetterBox } from "./letters.ts";
 export { measureReceiver } from "./measure.ts";

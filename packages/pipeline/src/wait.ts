@@ -14,11 +14,3 @@ export async function pause(ms: number, signal: AbortSignal, who: string): Promi
 export function throwIfAborted(signal: AbortSignal, who: string): void {
   if (signal.aborted) throw new CountersignError("CANCELLED", `${who}: stopped`);
 }
-
-/** Resolves when `signal` aborts; at once when it has. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}

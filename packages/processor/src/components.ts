@@ -1,0 +1,49 @@
+import type { ComponentSpec } from "@countersign/pipeline";
+import { archiveExporter } from "./exporters/archive.ts";
+import { debugExporter } from "./exporters/debug.ts";
+import { fileExporter } from "./exporters/file.ts";
+import { memoryExporter } from "./exporters/memory.ts";
+import { otlpHttpExporter } from "./exporters/otlp-http.ts";
+import { consoleExtension } from "./extensions/console.ts";
+import { healthCheckExtension } from "./extensions/health-check.ts";
+import { metricsExtension } from "./extensions/metrics.ts";
+import { filterProcessor } from "./processors/filter.ts";
+import { intakeProcessor } from "./processors/intake.ts";
+import { redactProcessor } from "./processors/redact.ts";
+import { archiveReceiver } from "./receivers/archive.ts";
+import { otlpReceiver } from "./receivers/otlp.ts";
+
+/** THE list: everything that this build contains. A new component is one file and one name here. */
+export const COMPONENTS: readonly ComponentSpec[] = [
+  otlpReceiver,
+  archiveReceiver,
+  intakeProcessor,
+  redactProcessor,
+  filterProcessor,
+  archiveExporter,
+  memoryExporter,
+  fileExporter,
+  otlpHttpExporter,
+  debugExporter,
+  healthCheckExtension,
+  metricsExtension,
+  consoleExtension,
+];
+
+/** What `countersign components` shows of one. */
+export type ComponentDescription = Pick<
+  ComponentSpec,
+  "kind" | "type" | "stability" | "summary" | "signals" | "config"
+>;
+
+/** Every component of this build, without its code. */
+export function describeComponents(): readonly ComponentDescription[] {
+  return COMPONENTS.map(({ kind, type, stability, summary, signals, config }) => ({
+    kind,
+    type,
+    stability,
+    summary,
+    signals,
+    config,
+  }));
+}

@@ -1,0 +1,181 @@
+import { gzipSync } from "node:zlib";
+import { CountersignError } from "@countersign/model";
+import {
+  type Consumer,
+  createSender,
+  type ExporterSpec,
+  type Runtime,
+  SENDER_PROPERTIES,
+  type SenderConfig,
+  type Traces,
+} from "@countersign/pipeline";
+import { decodeJson } from "../otlp/decode-json.ts";
+import { decodeProto } from "../otlp/decode-proto.ts";
+import { encodeProto } from "../otlp/encode-proto.ts";
+import { TRACE_REQUEST, TRACE_RESPONSE } from "../otlp/message.ts";
+
+interface Config extends SenderConfig {
+  readonly endpoint: string;
+  readonly encoding: "proto" | "json";
+  readonly compression: "gzip" | "none";
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Spans to any OTLP/HTTP endpoint. */
+export const otlpHttpExporter: ExporterSpec = {
+  kind: "exporter",
+  type: "otlp_http",
+  stability: "beta",
+  summary:
+    "Sends spans to an OTLP/HTTP endpoint such as Jaeger or Tempo; queue and retries are bounded.",
+  signals: ["traces"],
+  takes: ["traces"],
+  config: {
+    type: "object",
+    additionalProperties: false,
+    required: ["endpoint"],
+    properties: {
+      endpoint: {
+        type: "string",
+        format: "http_url",
+        description: "Base address, without /v1/traces: http://127.0.0.1:4318.",
+      },
+      encoding: { enum: ["proto", "json"], default: "proto" },
+      compression: { enum: ["gzip", "none"], default: "gzip" },
+      headers: {
+        type: "object",
+        default: {},
+        maxProperties: 32,
+        additionalProperties: { type: "string", maxLength: 8192, pattern: "^[\\x20-\\x7e]*$" },
+        propertyNames: { pattern: "^[A-Za-z0-9-]{1,64}$" },
+        description: "Sent with every request; take secrets from ${env:…} or ${file:…}.",
+      },
+      ...(SENDER_PROPERTIES as Record<string, object>),
+    },
+  },
+  create: (config: Config, runtime) => createSender(new OtlpPush(config, runtime), config, runtime),
+};
+
+const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+const MAX_ANSWER_BYTES = 65_536;
+
+class OtlpPush implements Consumer<Traces> {
+  readonly #config: Config;
+  readonly #runtime: Runtime;
+  readonly #url: string;
+
+  constructor(config: Config, runtime: Runtime) {
+    this.#config = config;
+    this.#runtime = runtime;
+    this.#url = `${config.endpoint.replace(/\/+$/, "")}/v1/traces`;
+  }
+
+  async consume(batch: Traces, signal: AbortSignal): Promise<void> {
+    const response = await this.#send(batch, signal);
+    const body = await this.#read(response);
+    if (response.status === 200) {
+      this.#runtime.report({ state: "ok" });
+      this.#notePartial(body);
+      return;
+    }
+    throw this.#failure(response);
+  }
+
+  async #send(batch: Traces, signal: AbortSignal): Promise<Response> {
+    const { encoding, compression, headers } = this.#config;
+    const plain =
+      encoding === "proto" ? encodeProto(batch, TRACE_REQUEST) : Buffer.from(JSON.stringify(batch));
+    try {
+      return await fetch(this.#url, {
+        method: "POST",
+        // A redirect would send the headers, and the spans, to somewhere nobody configured.
+        redirect: "manual",
+        headers: {
+          ...headers,
+          "content-type": encoding === "proto" ? "application/x-protobuf" : "application/json",
+          ...(compression === "gzip" ? { "content-encoding": "gzip" } : {}),
+        },
+        body: new Uint8Array(compression === "gzip" ? gzipSync(plain) : plain),
+        signal,
+      });
+    } catch (cause) {
+      if (signal.aborted)
+        throw new CountersignError("CANCELLED", `${this.#runtime.id}: stopped while sending`, {
+          cause,
+        });
+      throw new CountersignError(
+        "UNAVAILABLE",
+        `${this.#runtime.id}: cannot reach the endpoint; is it up?`,
+        { cause },
+      );
+    }
+  }
+
+  /** The whole answer, or nothing when it is longer than an answer can be. */
+  async #read(response: Response): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of response.body ?? []) {
+        size += (chunk as Uint8Array).length;
+        if (size > MAX_ANSWER_BYTES) return new Uint8Array();
+        chunks.push(chunk as Uint8Array);
+      }
+    } catch {
+      // The status counts; its body is only for figures.
+      return new Uint8Array();
+    }
+    return Buffer.concat(chunks, size);
+  }
+
+  #failure(response: Response): CountersignError {
+    const { id } = this.#runtime;
+    const { status } = response;
+    if (status === 401 || status === 403) {
+      this.#runtime.report({ state: "failed", detail: "the endpoint refuses the credentials" });
+      return new CountersignError(
+        "UNAVAILABLE",
+        `${id}: the endpoint refuses the credentials (${status}); check \`headers\``,
+      );
+    }
+    if (!TRANSIENT.has(status))
+      return new CountersignError("REJECTED", `${id}: the endpoint refused the spans (${status})`);
+    this.#runtime.report({ state: "degraded", detail: "the endpoint asks to try again" });
+    return new CountersignError(
+      "UNAVAILABLE",
+      `${id}: the endpoint asks to try again (${status})`,
+      retryAfter(response),
+    );
+  }
+
+  /** OTLP forbids to send again what a partial success rejected. */
+  #notePartial(body: Uint8Array): void {
+    if (body.length === 0) return;
+    const rejected = rejectedSpans(body, this.#config.encoding);
+    if (rejected === 0) return;
+    const labels = { exporter: this.#runtime.id };
+    this.#runtime.metrics
+      .counter(
+        "exporter_rejected_spans",
+        "Spans that the endpoint rejected in a partial success.",
+        labels,
+      )
+      .add(rejected);
+    this.#runtime.log.warn("the endpoint rejected spans", { spans: rejected });
+  }
+}
+
+function retryAfter(response: Response): { retryAfterMs?: number } {
+  const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
+}
+
+function rejectedSpans(body: Uint8Array, encoding: Config["encoding"]): number {
+  try {
+    const decode = encoding === "proto" ? decodeProto : decodeJson;
+    const { value } = decode<{ partialSuccess?: { rejectedSpans?: string } }>(body, TRACE_RESPONSE);
+    return Number(value.partialSuccess?.rejectedSpans ?? 0);
+  } catch {
+    return 0;
+  }
+}

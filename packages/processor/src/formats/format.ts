@@ -1,0 +1,9 @@
+import type { SealedEvent } from "@countersign/model";
+
+/** Turns an event into what a destination wants. Pure and versioned: the same event gives the same object. */
+export interface Format {
+  /** `ocsf@1.8.0+1`: the destination's version, and ours of the mapping. */
+  readonly version: string;
+  /** One line without a newline; undefined when the format has no place for this kind of event. Throws INPUT_INVALID when the result is not valid. */
+  line(event: SealedEvent): Uint8Array | undefined;
+}

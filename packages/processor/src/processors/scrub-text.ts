@@ -1,0 +1,145 @@
+// One value at a time: allowed or not, bounded, scanned.
+import { boundText, type Detector, redactText } from "@countersign/model";
+import type { AnyValue, KeyValue } from "@countersign/pipeline";
+
+/** Why something was taken out. */
+export type RedactKind =
+  | Detector
+  | "unknown_attribute"
+  | "bytes"
+  | "too_many"
+  | "status_message"
+  | "trace_state"
+  | "schema_url"
+  | "invalid_id"
+  | "detector_error";
+
+/** What passes, and how hits are counted. */
+export interface ScrubOptions {
+  readonly keys: ReadonlySet<string>;
+  readonly prefixes: readonly string[];
+  readonly action: "drop" | "mask";
+  readonly count: (kind: RedactKind, amount: number) => void;
+}
+
+/** Takes out of texts and attributes what must not pass. */
+export interface Scrubber {
+  /** undefined when nothing of it may pass. */
+  text(text: string | undefined): string | undefined;
+  attributes(attributes: readonly KeyValue[] | undefined): ScrubbedAttributes;
+  count(kind: RedactKind, amount?: number): void;
+}
+
+/** Attributes that may pass, and how many were dropped. */
+export interface ScrubbedAttributes {
+  readonly kept: readonly KeyValue[];
+  readonly dropped: number;
+}
+
+/** Bounds come before any pattern. */
+const MAX_TEXT_BYTES = 4096;
+const MAX_ATTRIBUTES = 128;
+const MAX_LIST = 128;
+const KEY = /^[A-Za-z0-9_.-]{1,128}$/;
+
+/** Makes a scrubber. It fails closed: a value whose scan fails does not pass. */
+export function createScrubber(options: ScrubOptions): Scrubber {
+  return new AllowlistScrubber(options);
+}
+
+class AllowlistScrubber implements Scrubber {
+  readonly #options: ScrubOptions;
+
+  constructor(options: ScrubOptions) {
+    this.#options = options;
+  }
+
+  count(kind: RedactKind, amount = 1): void {
+    this.#options.count(kind, amount);
+  }
+
+  text(text: string | undefined): string | undefined {
+    if (text === undefined || text === "") return text;
+    try {
+      const redacted = redactText(boundText(text, MAX_TEXT_BYTES), this.#options.action);
+      for (const detector of redacted.detectors) this.count(detector);
+      return redacted.text;
+    } catch {
+      this.count("detector_error");
+      return undefined;
+    }
+  }
+
+  attributes(attributes: readonly KeyValue[] = []): ScrubbedAttributes {
+    const kept: KeyValue[] = [];
+    for (const [index, attribute] of attributes.entries()) {
+      if (kept.length === MAX_ATTRIBUTES) {
+        this.count("too_many", attributes.length - index);
+        break;
+      }
+      const scrubbed = this.#attribute(attribute);
+      if (scrubbed !== undefined) kept.push(scrubbed);
+    }
+    return { kept, dropped: attributes.length - kept.length };
+  }
+
+  #attribute({ key, value }: KeyValue): KeyValue | undefined {
+    if (key === undefined || !this.#allows(key)) {
+      this.count("unknown_attribute");
+      return undefined;
+    }
+    const scrubbed = this.#value(value);
+    return scrubbed === undefined ? undefined : { key, value: scrubbed };
+  }
+
+  /** What is behind an allowed prefix is the sender's text, so it is scanned like any other. */
+  #allows(key: string): boolean {
+    const { keys, prefixes } = this.#options;
+    if (keys.has(key)) return true;
+    return (
+      prefixes.some((prefix) => key.startsWith(prefix)) && KEY.test(key) && this.text(key) === key
+    );
+  }
+
+  #value(value: AnyValue | undefined): AnyValue | undefined {
+    if (value === undefined) return undefined;
+    if (value.stringValue !== undefined) return this.#string(value.stringValue);
+    if (value.boolValue !== undefined) return { boolValue: value.boolValue };
+    // A card number is a number, too.
+    if (value.intValue !== undefined)
+      return this.#number({ intValue: value.intValue }, value.intValue);
+    if (value.doubleValue !== undefined) {
+      return this.#number({ doubleValue: value.doubleValue }, String(value.doubleValue));
+    }
+    if (value.arrayValue !== undefined)
+      return { arrayValue: { values: this.#list(value.arrayValue.values) } };
+    if (value.kvlistValue !== undefined)
+      return { kvlistValue: { values: this.#pairs(value.kvlistValue.values) } };
+    if (value.bytesValue !== undefined) this.count("bytes");
+    return undefined;
+  }
+
+  #string(text: string): AnyValue | undefined {
+    const scrubbed = this.text(text);
+    return scrubbed === undefined ? undefined : { stringValue: scrubbed };
+  }
+
+  #number(value: AnyValue, text: string): AnyValue | undefined {
+    return this.text(text) === text ? value : undefined;
+  }
+
+  #list(values: readonly AnyValue[] = []): readonly AnyValue[] {
+    if (values.length > MAX_LIST) this.count("too_many", values.length - MAX_LIST);
+    return values.slice(0, MAX_LIST).flatMap((value) => this.#value(value) ?? []);
+  }
+
+  /** Keys within an allowed value are text like the rest. */
+  #pairs(values: readonly KeyValue[] = []): readonly KeyValue[] {
+    if (values.length > MAX_LIST) this.count("too_many", values.length - MAX_LIST);
+    return values.slice(0, MAX_LIST).flatMap(({ key, value }) => {
+      const safe = this.text(key);
+      const scrubbed = safe === key ? this.#value(value) : undefined;
+      return scrubbed === undefined || key === undefined ? [] : [{ key, value: scrubbed }];
+    });
+  }
+}

@@ -1,0 +1,103 @@
+import { readFile } from "node:fs/promises";
+import { errorCode, type Logger, stderrLogger } from "@countersign/model";
+import { formatProblem, type Problem } from "@countersign/model/document";
+import { ConfigError } from "@countersign/pipeline";
+import { type Environment, loadConfig, type UsableConfig } from "./configuration.ts";
+import { createService, type Service } from "./service.ts";
+
+/** What `countersign processor` runs with. */
+export interface RunOptions {
+  readonly configFile: string;
+  /** Aborts to drain and stop: the caller's SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+  readonly env?: Environment;
+  /** A logger for a component; default: standard error. */
+  readonly logger?: (component: string) => Logger;
+  /** Called once when everything works: the place to print the console's address. */
+  readonly started?: (service: Service) => void;
+  /** Called with every problem and warning of the configuration. */
+  readonly problem?: (problem: Problem) => void;
+}
+
+/** Exit codes of the command line (sysexits where there is one). */
+const EXIT = { done: 0, failed: 1, noInput: 66, unavailable: 69, bug: 70, config: 78 } as const;
+
+/** Time to drain. */
+const STOP_MS = 10_000;
+
+/**
+ * Runs the service until `signal` aborts, then drains it. Resolves with an exit code: 0 stopped in order, 1 not everything
+ * drained, 66 no such file, 69 something needed is not there (a port, a disk), 70 our bug, 78 configuration. Never rejects.
+ */
+export async function runProcessor(options: RunOptions): Promise<number> {
+  const logger = options.logger ?? ((component: string) => stderrLogger(component));
+  const log = logger("processor");
+  const config = await readUsable(options, log);
+  if (typeof config === "number") return config;
+  let service: Service;
+  try {
+    service = createService(config.config, { logger });
+    await service.start(options.signal);
+  } catch (error) {
+    log.error("cannot start", { reason: messageOf(error) });
+    return exitOf(error);
+  }
+  log.info("running", service.endpoints);
+  options.started?.(service);
+  await untilAborted(options.signal);
+  return await drain(service, log);
+}
+
+async function readUsable(options: RunOptions, log: Logger): Promise<UsableConfig | number> {
+  const problem = options.problem ?? ((one: Problem): void => log.error(formatProblem(one)));
+  let text: string;
+  try {
+    text = await readFile(options.configFile, "utf8");
+  } catch (error) {
+    log.error("cannot read the configuration", {
+      file: options.configFile,
+      reason: (error as NodeJS.ErrnoException).code ?? "error",
+    });
+    return EXIT.noInput;
+  }
+  try {
+    const usable = loadConfig(text, options.configFile, options.env);
+    for (const warning of usable.warnings) problem(warning);
+    return usable;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const one of error.problems) problem(one);
+    return EXIT.config;
+  }
+}
+
+async function drain(service: Service, log: Logger): Promise<number> {
+  log.info("stopping");
+  try {
+    await service.stop(AbortSignal.timeout(STOP_MS));
+    log.info("stopped");
+    return EXIT.done;
+  } catch (error) {
+    const reasons = error instanceof AggregateError ? error.errors : [error];
+    for (const reason of reasons) log.error("did not stop in order", { reason: messageOf(reason) });
+    return EXIT.failed;
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true }),
+  );
+}
+
+function exitOf(error: unknown): number {
+  const code = errorCode(error);
+  if (code === "CONFIG_INVALID") return EXIT.config;
+  if (code === "BUG") return EXIT.bug;
+  return code === "CANCELLED" ? EXIT.done : EXIT.unavailable;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "not an error";
+}
