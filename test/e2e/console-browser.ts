@@ -82,7 +82,7 @@ export function detail(page: Page): Locator {
 }
 
 /** A console over the example, spans included. */
-export async function example(): Promise<ConsoleStand & AsyncDisposable> {
+export async function example(): ReturnType<typeof startConsoleStand> {
   const stand = await startConsoleStand();
   const [traceId, spans] = exampleSpans(Date.now() * 1000);
   stand.traces.set(traceId, spans);

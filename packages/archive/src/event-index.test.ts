@@ -3,52 +3,12 @@ import { join } from "node:path";
 import { withheldEvent, type SealedEvent } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { openIndex, type ArchiveIndex } from "./event-index.ts";
+import type { ArchiveIndex } from "./event-index.ts";
 import { SEARCH_MAX_ROWS } from "./index-query.ts";
-import { openArchive, type ArchiveLog } from "./log.ts";
-import { createChainMaker, temporaryDirectory, DECISION_FIELDS } from "./testing/index.ts";
+import { createChainMaker, openArchiveStand, DECISION_FIELDS } from "./testing/index.ts";
 
 const START_MS = 1_763_800_000_000;
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-interface Stand {
-  readonly directory: string;
-  readonly log: ArchiveLog;
-  index: ArchiveIndex;
-  put(events: readonly SealedEvent[]): Promise<void>;
-  reopenIndex(between?: () => Promise<void>): Promise<void>;
-}
-
-async function caughtUp(index: ArchiveIndex, log: ArchiveLog): Promise<void> {
-  if (log.size > 0n) await index.wait(Number(log.size) - 1, AbortSignal.timeout(10_000));
-}
-
-async function stand(): Promise<Stand & AsyncDisposable> {
-  const place = await temporaryDirectory();
-  const directory = place.path;
-  const log = await openArchive({ directory, origin: "o" });
-  const made: Stand & AsyncDisposable = {
-    directory,
-    log,
-    index: await openIndex({ log, directory }),
-    put: async (events) => {
-      await log.append(events);
-      await caughtUp(made.index, log);
-    },
-    reopenIndex: async (between) => {
-      await made.index.close();
-      await between?.();
-      made.index = await openIndex({ log, directory });
-      await caughtUp(made.index, log);
-    },
-    [Symbol.asyncDispose]: async () => {
-      await made.index.close();
-      await log.close();
-      await place[Symbol.asyncDispose]();
-    },
-  };
-  return made;
-}
 
 const DENIED = { decision: "deny", reason: "forbidden", effect: "block" } as const;
 const BOB = {
@@ -84,32 +44,36 @@ function everything(index: ArchiveIndex): unknown {
   return { rows, found, stats: index.stats(hour), position: index.position };
 }
 
-test("a rebuilt index says what the incremental one says, however the log grew", async () => {
-  const growth = fc.record({
-    sizes: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 6 }),
-    reopenAfter: fc.integer({ min: 0, max: 6 }),
-  });
-  await fc.assert(
-    fc.asyncProperty(growth, async ({ sizes, reopenAfter }) => {
-      await using place = await stand();
-      const events = mixed(sizes.reduce((sum, size) => sum + size, 0));
-      let at = 0;
-      for (const [turn, size] of sizes.entries()) {
-        await place.put(events.slice(at, at + size));
-        at += size;
-        if (turn === reopenAfter) await place.reopenIndex();
-      }
-      const incremental = everything(place.index);
-      await place.index.rebuild();
-      expect(everything(place.index)).toEqual(incremental);
-      expect(place.index.position).toBe(events.length);
-    }),
-    { numRuns: 25 },
-  );
-});
+test(
+  "a rebuilt index says what the incremental one says, however the log grew",
+  { timeout: 60_000 },
+  async () => {
+    const growth = fc.record({
+      sizes: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 6 }),
+      reopenAfter: fc.integer({ min: 0, max: 6 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(growth, async ({ sizes, reopenAfter }) => {
+        await using place = await openArchiveStand();
+        const events = mixed(sizes.reduce((sum, size) => sum + size, 0));
+        let at = 0;
+        for (const [turn, size] of sizes.entries()) {
+          await place.put(events.slice(at, at + size));
+          at += size;
+          if (turn === reopenAfter) await place.reopenIndex();
+        }
+        const incremental = everything(place.index);
+        await place.index.rebuild();
+        expect(everything(place.index)).toEqual(incremental);
+        expect(place.index.position).toBe(events.length);
+      }),
+      { numRuns: 25 },
+    );
+  },
+);
 
 test("a crash costs no more than the tail: an index from before catches up", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const events = mixed(120);
   await place.put(events.slice(0, 40));
   const file = join(place.directory, "index.sqlite");
@@ -125,7 +89,7 @@ test.each([
   ["garbage", Buffer.from("this is no database, and never was one ".repeat(300))],
   ["nothing", Buffer.alloc(0)],
 ])("an index file that holds %s is made anew", async (_, content) => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   await place.put(mixed(30));
   const before = everything(place.index);
   await place.reopenIndex(
@@ -135,10 +99,10 @@ test.each([
 });
 
 test("the index of another log is not believed", async () => {
-  await using other = await stand();
+  await using other = await openArchiveStand();
   await other.put(mixed(30));
   await other.index.close();
-  await using place = await stand();
+  await using place = await openArchiveStand();
   await place.put(mixed(30));
   const before = everything(place.index);
   const [from, to] = [other, place].map((at) => join(at.directory, "index.sqlite")) as [
@@ -150,7 +114,7 @@ test("the index of another log is not believed", async () => {
 });
 
 test("every filter finds what it names and nothing else", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const chain = createChainMaker("filters", START_MS);
   const [check] = DECISION_FIELDS.checks ?? [];
   if (check === undefined) throw new Error("no check");
@@ -201,7 +165,7 @@ test("every filter finds what it names and nothing else", async () => {
 });
 
 test("pages join without a gap or a repetition, also when time stands still", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const chains = Array.from({ length: 40 }, (_, n) => createChainMaker(`e${n}`, START_MS));
   await place.put(chains.flatMap((chain) => [chain.decision(), chain.decision()]));
   for (const filter of [{}, { text: "alice" }]) {
@@ -221,15 +185,15 @@ test("pages join without a gap or a repetition, also when time stands still", as
   expect(() => place.index.query({}, { cursor: "1; DROP TABLE decisions" })).toThrow("cursor");
 });
 
-test("a search that finds little says where to go on", async () => {
-  await using place = await stand();
+test("a search that finds little says where to go on", { timeout: 60_000 }, async () => {
+  await using place = await openArchiveStand();
   const chain = createChainMaker("many", START_MS);
   const needle = chain.decision({ human: BOB });
   const hay = Array.from({ length: SEARCH_MAX_ROWS + 10 }, () => chain.decision());
   for (let at = 0; at < hay.length; at += 2000)
     await place.log.append([needle, ...hay].slice(at, at + 2000));
   await place.log.append(hay);
-  await caughtUp(place.index, place.log);
+  await place.caughtUp();
   const first = place.index.query({ text: "bob" });
   expect(first.rows).toEqual([]);
   const second = place.index.query({ text: "bob" }, { cursor: first.next ?? "" });
@@ -238,7 +202,7 @@ test("a search that finds little says where to go on", async () => {
 });
 
 test("a decision comes with its outcome, its hash and its neighbours", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const chain = createChainMaker("chain", START_MS);
   const first = chain.decision();
   const second = chain.decision();
@@ -266,7 +230,7 @@ test("a decision comes with its outcome, its hash and its neighbours", async () 
 });
 
 test("a broken, a missing and a withheld neighbour are told apart", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const chain = createChainMaker("chain", START_MS);
   const zero = chain.decision();
   const one = chain.decision();
@@ -286,7 +250,7 @@ test("a broken, a missing and a withheld neighbour are told apart", async () => 
 });
 
 test("an outcome of another emitter does not touch a decision", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const decision = createChainMaker("honest", START_MS).decision();
   const forged = createChainMaker("forger", START_MS).outcome(decision);
   await place.put([decision, forged]);
@@ -294,7 +258,7 @@ test("an outcome of another emitter does not touch a decision", async () => {
 });
 
 test("counts fall into their minutes, and the bounds hold", async () => {
-  await using place = await stand();
+  await using place = await openArchiveStand();
   const early = createChainMaker("early", START_MS);
   const late = createChainMaker("late", START_MS + 120_000);
   await place.put([early.decision(), early.decision(DENIED), late.decision(DENIED)]);

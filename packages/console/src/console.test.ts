@@ -216,30 +216,32 @@ test("traces and counts", async () => {
   expect(await api(bare, `/api/traces/${id}`)).toEqual({ source: false, spans: [] });
 });
 
-test.each([
-  ["/api/decisions?limit=0", "limit"],
-  ["/api/decisions?limit=201", "limit"],
-  ["/api/decisions?limit=1e9", "limit"],
-  ["/api/decisions?limit=5&limit=6", "more than once"],
-  ["/api/decisions?nonsense=1", "unknown parameter"],
-  ["/api/decisions?decision=perhaps", "decision: must be allow, deny or error"],
-  ["/api/decisions?reason=%27%20OR%201", "reason"],
-  ["/api/decisions?trace=ZZ", "trace"],
-  ["/api/decisions?tool=", "is empty"],
-  [`/api/decisions?tool=${"x".repeat(1101)}`, "longer than 1100"],
-  ["/api/decisions?tool=a%00b", "control character"],
-  ["/api/decisions?since=yesterday", "since: must be like"],
-  ["/api/decisions?since=2026-99-99T99:99Z", "since"],
-  ["/api/decisions?since=0m", "zero"],
-  ["/api/decisions?cursor=abc", "cursor"],
-  ["/api/decisions/not-an-id", "UUID"],
-  ["/api/traces/abc", "32 lower-case hex"],
-  ["/api/stats?bucket=1s", "bucket"],
-  ["/api/stats?since=99999d", "too many buckets"],
-  ["/api/stats?since=1m&until=1h", "bucket"],
-  ["/api/stream?limit=3", "unknown parameter"],
-  ["/api/stream?decision=x", "decision"],
-])("%s is a clear 400", async (path, sentence) => {
+test.each(
+  [
+    ["/api/decisions?limit=0", "limit"],
+    ["/api/decisions?limit=201", "limit"],
+    ["/api/decisions?limit=1e9", "limit"],
+    ["/api/decisions?limit=5&limit=6", "more than once"],
+    ["/api/decisions?nonsense=1", "unknown parameter"],
+    ["/api/decisions?decision=perhaps", "decision: must be allow, deny or error"],
+    ["/api/decisions?reason=%27%20OR%201", "reason"],
+    ["/api/decisions?trace=ZZ", "trace"],
+    ["/api/decisions?tool=", "is empty"],
+    [`/api/decisions?tool=${"x".repeat(1101)}`, "longer than 1100"],
+    ["/api/decisions?tool=a%00b", "control character"],
+    ["/api/decisions?since=yesterday", "since: must be like"],
+    ["/api/decisions?since=2026-99-99T99:99Z", "since"],
+    ["/api/decisions?since=0m", "zero"],
+    ["/api/decisions?cursor=abc", "cursor"],
+    ["/api/decisions/not-an-id", "UUID"],
+    ["/api/traces/abc", "32 lower-case hex"],
+    ["/api/stats?bucket=1s", "bucket"],
+    ["/api/stats?since=99999d", "too many buckets"],
+    ["/api/stats?since=1m&until=1h", "bucket"],
+    ["/api/stream?limit=3", "unknown parameter"],
+    ["/api/stream?decision=x", "decision"],
+  ].map(([path = "", sentence = ""]) => ({ path, sentence })),
+)("a clear 400: $sentence", async ({ path, sentence }) => {
   await using stand = await startConsoleStand();
   const answer = await ask(stand, path, { authorization: `Bearer ${stand.token}` });
   expect(answer.status).toBe(400);

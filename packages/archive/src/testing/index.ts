@@ -133,3 +133,4 @@ function heartbeatDraft(): EventDraft {
 }
 
 export { temporaryDirectory } from "./place.ts";
+export { openArchiveStand, type ArchiveStand } from "./stand.ts";

@@ -1,9 +1,5 @@
-import { openArchive, openIndex, type ArchiveIndex, type ArchiveLog } from "@countersign/archive";
-import {
-  createChainMaker,
-  temporaryDirectory,
-  type ChainMaker,
-} from "@countersign/archive/testing";
+import type { ArchiveIndex, ArchiveLog } from "@countersign/archive";
+import { createChainMaker, openArchiveStand, type ChainMaker } from "@countersign/archive/testing";
 import type { SealedEvent } from "@countersign/model";
 import { createConsole, type Console, type ConsoleOptions } from "../console.ts";
 import type { SpanView, TraceSource } from "../trace-source.ts";
@@ -29,9 +25,8 @@ export interface ConsoleStand {
 export async function startConsoleStand(
   options: Partial<ConsoleOptions> = {},
 ): Promise<ConsoleStand & AsyncDisposable> {
-  const place = await temporaryDirectory();
-  const log = await openArchive({ directory: place.path, origin: "console.test/acme" });
-  const index = await openIndex({ log, directory: place.path });
+  const archive = await openArchiveStand();
+  const { log, index } = archive;
   const traces = new Map<string, readonly SpanView[]>();
   const source: TraceSource = { trace: async (id) => traces.get(id) ?? [] };
   const made = createConsole({ index, log, traces: source, port: 0, ...options });
@@ -45,15 +40,10 @@ export async function startConsoleStand(
     chain: createChainMaker("tickets-7f3a", Date.now() - 10_000),
     base: url.origin,
     token: url.searchParams.get("token") ?? "",
-    put: async (events) => {
-      const { last } = await log.append(events);
-      await index.wait(Number(last), AbortSignal.timeout(10_000));
-    },
+    put: async (events) => await archive.put(events),
     [Symbol.asyncDispose]: async () => {
       await made.stop(AbortSignal.timeout(1000));
-      await index.close();
-      await log.close();
-      await place[Symbol.asyncDispose]();
+      await archive[Symbol.asyncDispose]();
     },
   };
 }
