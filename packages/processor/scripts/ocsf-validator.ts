@@ -38,7 +38,8 @@ const KEPT_IN_ROOT =
   "disposition disposition_id dst_endpoint duration message metadata observables policy raw_data_hash raw_data_size " +
   "resources severity severity_id src_endpoint status status_code status_detail status_id time trace type_name type_uid unmapped";
 
-function keep<Schema extends ObjectSchema>(schema: Schema, names: string): Schema {
+function keep<Schema extends ObjectSchema>(schema: Schema | undefined, names: string): Schema {
+  if (schema === undefined) throw new Error("ocsf: the schema lacks a definition that is kept");
   const wanted = names.split(" ").filter((name) => name !== "");
   const properties = wanted.map((name) => {
     const property = schema.properties[name];
@@ -55,7 +56,7 @@ export function ocsfValidator(): string {
   };
   const defs = Object.entries(KEPT).map(([name, names]) => [
     name,
-    keep(whole.$defs[name] as ObjectSchema, names),
+    keep(whole.$defs[name], names),
   ]);
   const schema = { ...keep(whole, KEPT_IN_ROOT), $defs: Object.fromEntries(defs) };
   const ajv = new Ajv({
