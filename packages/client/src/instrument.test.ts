@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- names of the wire */
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { InMemoryTransport as LinkV1 } from "@modelcontextprotocol/sdk/inMemory.js";
 import { McpServer as ServerV1 } from "@modelcontextprotocol/sdk/server/mcp.js";
@@ -33,6 +34,7 @@ interface Wire {
 
 function spy(wire: Wire, seen: Pair["seen"]): void {
   const deliver = wire.onmessage;
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a transport is no EventTarget
   wire.onmessage = (message, extra) => {
     if (message.method !== undefined)
       seen.push({ method: message.method, meta: message.params?._meta });
@@ -40,6 +42,7 @@ function spy(wire: Wire, seen: Pair["seen"]): void {
   };
 }
 
+const quietly = { onprogress: () => undefined };
 const text = (value: string) => ({ content: [{ type: "text" as const, text: value }] });
 
 async function pairV1(provider: TraceRecorder["provider"]): Promise<Pair> {
@@ -121,10 +124,9 @@ describe.each([
       arguments: { id: "T-1" },
       _meta: { "com.example/x": { a: 1 } },
     };
-    const onprogress = () => undefined;
     await (pair.client as { callTool: (...given: unknown[]) => Promise<unknown> }).callTool(
       request,
-      ...(open === pairV1 ? [undefined, { onprogress }] : [{ onprogress }]),
+      ...(open === pairV1 ? [undefined, quietly] : [quietly]),
     );
     expect(called()).toMatchObject({
       "com.example/x": { a: 1 },
@@ -156,7 +158,9 @@ describe.each([
     await pair.client.callTool({ name: "fail" });
     expect(last()?.attributes["error.type"]).toBe("tool_error");
     expect(last()?.status).toEqual({ code: SpanStatusCode.ERROR });
-    await expect(pair.client.request({ method: "no/such" }, z.object({}))).rejects.toThrow();
+    await expect(pair.client.request({ method: "no/such" }, z.object({}))).rejects.toThrow(
+      "Method not found",
+    );
     expect(last()?.attributes).toMatchObject({
       "error.type": "-32601",
       "rpc.response.status_code": "-32601",
@@ -184,6 +188,6 @@ describe.each([
 });
 
 test("a class can be instrumented before there are instances; what is no client is refused", () => {
-  expect(() => instrumentClient(class {})).toThrow(/no MCP client/);
+  expect(() => instrumentClient(Map)).toThrow(/no MCP client/);
   expect(() => instrumentClient({})).toThrow(/no MCP client/);
 });

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- OpenTelemetry's own name */
 import type { Tracer, TracerProvider } from "@opentelemetry/api";
 import { InstrumentationBase, type InstrumentationConfig } from "@opentelemetry/instrumentation";
 import { TRACER_CLIENT } from "@countersign/model";

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { context, trace } from "@opentelemetry/api";
 import { injectInto, isRecord, parentOf } from "./inject.ts";
 import { type ClientSpans, type OutgoingCall } from "./spans.ts";
@@ -84,6 +85,7 @@ export function patchRequests(target: object, name: string, position: number): b
           (result) => {
             remember(this, request.method, result);
             spans.answered(span, result);
+            return undefined;
           },
           (error: unknown) => spans.failed(span, error),
         );

@@ -8,25 +8,26 @@ import { noteStdin } from "./lifecycle.ts";
  */
 export function watchDoors(isGuarded: () => boolean, refuse: (door: string) => void): void {
   watchStdin(isGuarded, refuse);
-  const listen = Server.prototype.listen as (this: Server, ...given: unknown[]) => Server;
-  Server.prototype.listen = function watchedListen(this: Server, ...given: unknown[]): Server {
+  const sockets = Server.prototype as { listen: (this: Server, ...given: unknown[]) => Server };
+  const { listen } = sockets;
+  sockets.listen = function watchedListen(this: Server, ...given: unknown[]): Server {
     // An HTTP server has somebody to hand requests to; a bare socket (a tool's own IPC) serves no MCP.
     if (this.listenerCount("request") > 0 && !isGuarded()) refuse("listen");
     return listen.apply(this, given);
-  } as typeof Server.prototype.listen;
+  };
 }
 
 /** Reading is what counts: many programs only ask `process.stdin.isTTY`. */
 function watchStdin(isGuarded: () => boolean, refuse: (door: string) => void): void {
   const descriptor = Object.getOwnPropertyDescriptor(process, "stdin");
-  const open = descriptor?.get;
-  if (open === undefined) return;
+  if (descriptor?.get === undefined) return;
+  const open = descriptor.get.bind(process) as () => NodeJS.ReadStream;
   let watched: NodeJS.ReadStream | undefined;
   Object.defineProperty(process, "stdin", {
     ...descriptor,
     get: () => {
       if (watched !== undefined) return watched;
-      const stdin = open.call(process) as NodeJS.ReadStream;
+      const stdin = open();
       watched = stdin;
       noteStdin(stdin);
       for (const name of ["on", "addListener"] as const) {

@@ -37,13 +37,13 @@ const enforcer = (more: { gate?: Gate; now?: () => number } = {}) =>
 const stop = () => scene.gate.stop("shutdown", AbortSignal.timeout(5_000));
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-describe("a handler starts within 5 s of its decision", () => {
-  /** A clock that jumps by so much at its `n`th reading. */
-  function jumping(ms: readonly number[]): () => number {
-    const rest = [...ms];
-    return () => performance.now() + (rest.shift() ?? 0);
-  }
+/** A clock that jumps by so much at its `n`th reading. */
+function jumping(ms: readonly number[]): () => number {
+  const rest = [...ms];
+  return () => performance.now() + (rest.shift() ?? 0);
+}
 
+describe("a handler starts within 5 s of its decision", () => {
   test("or it is decided again, and the first decision ends not_run", async () => {
     const opened = await enforcer({ now: jumping([5_100]) }).open(aCall());
     expect(opened.effect).toBe("run");

@@ -171,30 +171,16 @@ class GateEnforcer implements Enforcer {
         if (!open) return;
         open = false;
         this.#spans.finished(server, ending);
-        if (verdict !== undefined) {
-          this.#finish(call, verdict, server, ending, this.#now() - startedMs);
-        }
+        if (verdict === undefined) return;
+        const durationUs = Math.max(0, Math.round((this.#now() - startedMs) * 1_000));
+        const { traceparent } = server;
+        this.#gate.finish(call, verdict, {
+          ...ending,
+          durationUs,
+          ...(traceparent === undefined ? {} : { traceparent }),
+        });
       },
     };
-  }
-
-  #finish(
-    call: McpCall,
-    verdict: Verdict,
-    server: ActiveSpan,
-    timed: Ending,
-    durationMs: number,
-  ): void {
-    const outcome: CallOutcome = {
-      ...timed,
-      durationUs: Math.max(0, Math.round(durationMs * 1_000)),
-    };
-    const { traceparent } = server;
-    this.#gate.finish(
-      call,
-      verdict,
-      traceparent === undefined ? outcome : { ...outcome, traceparent },
-    );
   }
 
   #listing(call: McpCall, server: ActiveSpan): RunningCall {

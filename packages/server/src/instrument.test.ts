@@ -274,7 +274,7 @@ describe.each([
       { name: "read_ticket", arguments: { id: "T-1" } },
       ...(generation === "v1" ? [undefined, options] : [options]),
     );
-    await expect(pending).rejects.toThrow();
+    await expect(pending).rejects.toThrow("never mind");
     await expect
       .poll(() => scene.decisions().map(({ data }) => data.reason))
       .toEqual(["cancelled"]);

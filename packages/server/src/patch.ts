@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { type ProtocolInstance, patchInbound, setEnforcer } from "./adapters/inbound.ts";
 import { closeListen, type FetchHandler, gateFetch, gateWire } from "./adapters/listen.ts";
 import { patchOutbound } from "./adapters/outbound.ts";

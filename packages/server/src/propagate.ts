@@ -18,8 +18,8 @@ export interface Parent {
 }
 
 const metaGetter = {
-  keys: (carrier: Record<string, unknown>): string[] => Object.keys(carrier),
-  get(carrier: Record<string, unknown>, key: string): string | undefined {
+  keys: (carrier: Readonly<Record<string, unknown>>): string[] => Object.keys(carrier),
+  get(carrier: Readonly<Record<string, unknown>>, key: string): string | undefined {
     const value = Object.hasOwn(carrier, key) ? carrier[key] : undefined;
     return typeof value === "string" ? value : undefined;
   },
@@ -33,7 +33,7 @@ const metaGetter = {
 export function parentOf(meta: Readonly<Record<string, unknown>> | undefined): Parent {
   const ambient = context.active();
   if (meta === undefined) return { context: ambient, links: [] };
-  const extracted = propagation.extract(ROOT_CONTEXT, meta as Record<string, unknown>, metaGetter);
+  const extracted = propagation.extract(ROOT_CONTEXT, meta, metaGetter);
   const remote = trace.getSpanContext(extracted) ?? parseTraceparent(meta["traceparent"]);
   if (remote === undefined || !isSpanContextValid(remote)) return { context: ambient, links: [] };
   const here = trace.getSpanContext(ambient);

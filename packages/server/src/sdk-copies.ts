@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { patchProtocol, provePatch } from "./patch.ts";
 
@@ -44,7 +44,10 @@ export async function installedSdks(from: string): Promise<readonly InstalledSdk
 /** Looks where Node would look. `require.resolve` cannot be asked: v1's root export names a file that is not shipped. */
 function packageDirectory(from: string, name: string): string | undefined {
   const start = existsSync(from) ? realpathSync(from) : from;
-  const places = createRequire(start).resolve.paths(name) ?? [];
+  // Not NODE_PATH and its like, which `import` does not read: only the node_modules above the program.
+  const places = (createRequire(start).resolve.paths(name) ?? []).filter((one) =>
+    start.startsWith(dirname(one)),
+  );
   const place = places.find((one) => existsSync(join(one, name, "package.json")));
   return place === undefined ? undefined : realpathSync(join(place, name));
 }

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { classify } from "@countersign/gate/methods";
 import type { IncomingCall, Enforcer, Ending } from "../enforce.ts";
 import type { Denial } from "../denial.ts";
@@ -22,8 +23,8 @@ export interface ProtocolInstance {
   fallbackRequestHandler?: SdkHandler;
   _transport?: object;
   _serverInfo?: unknown;
-  _onerror(error: Error): void;
-  _onrequest(request: SdkRequest, extra?: unknown): void;
+  _onerror: (error: Error) => void;
+  _onrequest: (this: ProtocolInstance, request: SdkRequest, extra?: unknown) => void;
 }
 
 /** What one SDK generation knows about itself. */
@@ -177,8 +178,9 @@ export async function runGated(
     opened.finish(call.signal.aborted ? { status: "cancelled" } : failure(error));
     throw error;
   }
-  if (opened.filter !== undefined && isRecord(result)) {
-    const filtered = await opened.filter(result);
+  if (opened.filter !== undefined) {
+    // What is no object holds no list that could be shown.
+    const filtered = await opened.filter(isRecord(result) ? result : {});
     if ("denial" in filtered) return answer(filtered.denial);
     result = filtered.result;
   }

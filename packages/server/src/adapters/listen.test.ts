@@ -50,6 +50,12 @@ function makeServer(): McpServer {
   return server;
 }
 
+const answers = (received: Json[], id: string) =>
+  received.filter(
+    (message) =>
+      message["id"] === id || JSON.stringify(message).includes(`subscriptionId":"${id}"`),
+  );
+
 const recorded = () =>
   scene
     .decisions()
@@ -122,6 +128,7 @@ describe("over STDIO, serveStdio serves it", () => {
   ): Promise<{ send(message: Json): Promise<void>; received: Json[] }> {
     const [near, far] = InMemoryTransport.createLinkedPair();
     const received: Json[] = [];
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a transport is no EventTarget
     near.onmessage = (message) => void received.push(message as unknown as Json);
     await near.start();
     if (gated) instrumentServer(far, { gate: scene.gate });
@@ -130,17 +137,11 @@ describe("over STDIO, serveStdio serves it", () => {
     return { send: (message) => near.send(message as never), received };
   }
 
-  const answers = (received: Json[], id: string) =>
-    received.filter(
-      (message) =>
-        message["id"] === id || JSON.stringify(message).includes(`subscriptionId":"${id}"`),
-    );
-
   test("as the first message, and as a later one", async () => {
-    const { send, received } = await connect(true);
-    await send(listenTo("a", "ticket://T-1"));
+    const { received, ...wire } = await connect(true);
+    await wire.send(listenTo("a", "ticket://T-1"));
     await expect.poll(() => answers(received, "a").length).toBe(1);
-    await send(listenTo("b", "ticket://T-2"));
+    await wire.send(listenTo("b", "ticket://T-2"));
     await expect.poll(() => answers(received, "b").length).toBe(1);
     expect(answers(received, "a")[0]).toMatchObject({
       method: "notifications/subscriptions/acknowledged",
@@ -156,7 +157,7 @@ describe("over STDIO, serveStdio serves it", () => {
   });
 
   test("cancelled while it waits for its decision: neither served nor answered", async () => {
-    const { send, received } = await connect(true);
+    const { received, ...wire } = await connect(true);
     const decide = scene.gate.decide.bind(scene.gate);
     const { promise: asked, resolve } = Promise.withResolvers<void>();
     scene.gate.decide = async (call) => {
@@ -164,13 +165,17 @@ describe("over STDIO, serveStdio serves it", () => {
       await expect.poll(() => call.signal.aborted).toBe(true);
       return decide(call);
     };
-    await send(listenTo("a", "ticket://T-1"));
+    await wire.send(listenTo("a", "ticket://T-1"));
     await asked;
-    await send({ jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: "a" } });
+    await wire.send({
+      jsonrpc: "2.0",
+      method: "notifications/cancelled",
+      params: { requestId: "a" },
+    });
     await expect
       .poll(() => scene.decisions().map(({ data }) => data.reason))
       .toEqual(["cancelled"]);
-    await send({
+    await wire.send({
       jsonrpc: "2.0",
       id: "after",
       method: "server/discover",
@@ -181,8 +186,8 @@ describe("over STDIO, serveStdio serves it", () => {
   });
 
   test("a transport that nobody gated honours nothing", async () => {
-    const { send, received } = await connect(false);
-    await send(listenTo("a", "ticket://T-1"));
+    const { received, ...wire } = await connect(false);
+    await wire.send(listenTo("a", "ticket://T-1"));
     await expect.poll(() => answers(received, "a").length).toBeGreaterThan(0);
     expect(answers(received, "a")[0]).toMatchObject({ params: { notifications: {} } });
     expect(JSON.stringify(answers(received, "a"))).not.toContain("T-1");

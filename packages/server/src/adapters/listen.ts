@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Denial } from "../denial.ts";
 import type { Enforcer, IncomingCall, OpenCall } from "../enforce.ts";
@@ -26,7 +27,7 @@ type Message = Readonly<Record<string, unknown>>;
 interface Wire {
   onmessage?: (message: Message, extra?: unknown) => void;
   onerror?: (error: Error) => void;
-  start(): Promise<void>;
+  start: (this: Wire) => Promise<void>;
   send(message: object): Promise<void>;
   [GATED_WIRE]?: true;
 }
@@ -52,6 +53,7 @@ export function gateWire(transport: object, enforcer: Enforcer): void {
   wire.start = function gatedStart(this: Wire): Promise<void> {
     const deliver = this.onmessage?.bind(this);
     const waiting = new Map<unknown, AbortController>();
+    // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a transport is no EventTarget
     this.onmessage = (message, extra) => {
       if (cancels(message, waiting)) return;
       if (message["method"] !== LISTEN || message["id"] === undefined) deliver?.(message, extra);
@@ -77,7 +79,7 @@ interface Listening {
   readonly wire: Wire;
   readonly enforcer: Enforcer;
   readonly waiting: Map<unknown, AbortController>;
-  deliver(): void;
+  readonly deliver: () => void;
 }
 
 async function listen(
@@ -196,8 +198,8 @@ async function peek(request: Request): Promise<unknown> {
 }
 
 interface Capable {
-  getCapabilities(): Record<string, unknown>;
-  connect(transport: object): Promise<void>;
+  getCapabilities: (this: Capable) => Record<string, unknown>;
+  connect: (this: Capable, transport: object) => Promise<void>;
   _transport?: object;
   [CLOSED]?: true;
 }

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import type { IncomingCall } from "../enforce.ts";
 import { isRecord } from "../json.ts";
 import type { ProtocolInstance, SdkAdapter, SdkRequest } from "./inbound.ts";

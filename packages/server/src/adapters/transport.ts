@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { isRecord } from "../json.ts";
 
 /**
