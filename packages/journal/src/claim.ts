@@ -16,6 +16,9 @@ import { settleEpoch } from "./settle.ts";
 
 /** Dead epochs looked at when an epoch opens; what is older is looked at in the background. */
 const MAX_LOOKED_AT = 64;
+/** Among how many of the newest a number is looked for that was taken by a process which died before its first event. */
+const MAX_VOIDS_LOOKED_AT = 16;
+const MAX_VOID_BYTES = 65_536;
 /** Rounds of losing the race for a number before giving up. */
 const MAX_ROUNDS = 1_000;
 
@@ -43,22 +46,51 @@ export async function findPredecessor(
   log: Logger,
 ): Promise<Predecessor> {
   const numbers = (await listEpochNumbers(fs, emitterPath)).toReversed();
-  let claim: Claim | undefined;
-  for (const number of numbers.slice(0, MAX_LOOKED_AT)) {
+  let found: Predecessor = {};
+  for (const [age, number] of numbers.slice(0, MAX_LOOKED_AT).entries()) {
+    const known = found.end !== undefined;
+    if (known && age >= MAX_VOIDS_LOOKED_AT) break;
     const path = epochDirectory(emitterPath, number);
-    const known = await readEnd(fs, path);
-    if (known !== undefined) return { end: known, ...(claim === undefined ? {} : { claim }) };
-    const lease = (await isHeld(fs, path)) ? undefined : await acquireLease(fs, path);
-    if (lease === undefined) continue;
-    const end = await settle(fs, path, log);
-    if (end === "unreadable") await lease.release();
-    else if (end !== undefined) {
-      return { end, fresh: { path, lease }, ...(claim === undefined ? {} : { claim }) };
-    } else if (number === numbers[0] && (await listSegments(fs, path)).length === 0) {
-      claim = { number, path, lease };
-    } else await lease.release();
+    const names = await listOrNone(fs, path);
+    if (names.includes("end")) {
+      const end = known ? undefined : await readEnd(fs, path);
+      if (end !== undefined) found = { ...found, end };
+      continue;
+    }
+    if (known && !(await mayBeVoid(fs, path))) continue;
+    found = await lookAtDead(fs, { number, path, log }, found);
   }
-  return claim === undefined ? {} : { claim };
+  return found;
+}
+
+/** An epoch nobody has looked at since its process went, if it has gone. */
+async function lookAtDead(
+  fs: JournalFs,
+  dead: { readonly number: number; readonly path: string; readonly log: Logger },
+  found: Predecessor,
+): Promise<Predecessor> {
+  const { number, path, log } = dead;
+  const lease = (await isHeld(fs, path)) ? undefined : await acquireLease(fs, path);
+  if (lease === undefined) return found;
+  const end = await settle(fs, path, log);
+  if (end === undefined) {
+    // The oldest one: the sooner it is filled, the shorter it looks like a gap.
+    await found.claim?.lease.release();
+    return { ...found, claim: { number, path, lease } };
+  }
+  if (end !== "unreadable" && found.end === undefined) {
+    return { ...found, end, fresh: { path, lease } };
+  }
+  await lease.release();
+  return found;
+}
+
+/** Whether an epoch could be one that died before its first event: cheap to tell, and wrong in one direction only. */
+async function mayBeVoid(fs: JournalFs, path: string): Promise<boolean> {
+  const segments = await listSegments(fs, path);
+  if (segments.length === 0) return true;
+  if (segments.length > 1 || segments[0] !== 0) return false;
+  return ((await fs.info(segmentPath(path, 0)))?.size ?? 0) <= MAX_VOID_BYTES;
 }
 
 async function settle(

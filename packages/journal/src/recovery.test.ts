@@ -254,3 +254,25 @@ test("an epoch that died before its first event leaves its number to the next", 
   expect((start?.event as StartEvent).data).toMatchObject({ epochNumber: 1 });
   expect(event.event.data).toMatchObject({ chain: { seq: 1 } });
 });
+
+test("also a number that was passed by is taken, with and without a header", async () => {
+  using s = scratch();
+  const emitterPath = join(s.directory, "journal", "origin");
+  const first = s.journal({ emitter: "origin" });
+  await first.append(decision());
+  const header = readFileSync(join(emitterPath, "0000000001", "00000000.wal"));
+  mkdirSync(join(emitterPath, "0000000002"), { recursive: true });
+  mkdirSync(join(emitterPath, "0000000003"), { recursive: true });
+  writeFileSync(join(emitterPath, "0000000003", "00000000.wal"), header.subarray(0, 300));
+  await first.stop("shutdown", soon());
+  const numbers = [];
+  for (let n = 0; n < 3; n++) {
+    const journal = s.journal({ emitter: "origin" });
+    await journal.append(decision());
+    await journal.stop("shutdown", soon());
+  }
+  for (const [start] of (await s.stored()).values()) {
+    numbers.push((start?.event as StartEvent).data.epochNumber);
+  }
+  expect(numbers.toSorted()).toEqual([1, 2, 3, 4]);
+});
