@@ -38,7 +38,7 @@ const EMBEDDED: Record<string, readonly string[]> = {
   model: ["yaml"],
   identity: ["jose"],
   journal: [],
-  gate: ["@authzed/authzed-node", "@grpc/grpc-js", "yaml"],
+  gate: ["@authzed/authzed-node", "@grpc/grpc-js"],
   client: [
     "@opentelemetry/exporter-trace-otlp-http",
     "@opentelemetry/instrumentation",
@@ -111,7 +111,9 @@ test("every dependency is pinned to one version", () => {
   const loose = directories.flatMap((directory) => {
     const { dependencies = {}, devDependencies = {} } = manifest(directory);
     return Object.entries({ ...dependencies, ...devDependencies })
-      .filter(([, version]) => !/^(\d+\.\d+\.\d+|workspace:\*|npm:node@\d+\.\d+\.\d+)$/.test(version))
+      .filter(
+        ([, version]) => !/^(\d+\.\d+\.\d+|workspace:\*|npm:node@\d+\.\d+\.\d+)$/.test(version),
+      )
       .map(([dependency, version]) => `${directory}: ${dependency}@${version}`);
   });
   expect(loose).toEqual([]);

@@ -16,7 +16,7 @@ export interface KeySetOptions {
 }
 
 /** Finds the key that a token names. */
-export type KeyLookup = (header: JWSHeaderParameters) => Promise<CryptoKey>;
+type KeyLookup = (header: JWSHeaderParameters) => Promise<CryptoKey>;
 
 /** The keys of one issuer: fetched when first needed, cached, fetched again when they age or a token names an unknown one. */
 export interface KeySet {

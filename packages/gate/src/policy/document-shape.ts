@@ -27,7 +27,7 @@ export interface PolicyDocument {
 }
 
 /** `identity.issuers[]`. */
-export interface IssuerEntry {
+interface IssuerEntry {
   readonly issuer: string;
   readonly audience?: string;
   readonly clients?: readonly string[];

@@ -16,7 +16,7 @@ const MIN_HEARTBEAT_MS = 1000;
 const MAX_HEARTBEAT_MS = 3_600_000;
 
 /** Milliseconds of `500ms`, `60s`, `5m`, `1h`. The schema has checked the form. */
-export function durationMs(text: string): number {
+function durationMs(text: string): number {
   const unit = text.replace(/^\d+/, "");
   return Number.parseInt(text, 10) * (UNIT_MS[unit] as number);
 }
