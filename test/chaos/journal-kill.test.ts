@@ -7,12 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { createJournal } from "@countersign/journal";
-import { type StartEvent, unseal, verifyChain } from "@countersign/model";
+import { unseal, verifyChain } from "@countersign/model";
 import { expect, test } from "vitest";
 import {
   EPOCH_INFO,
   eventually,
   recordingLogger,
+  startOf,
 } from "../../packages/journal/src/testing/journal-fixture.ts";
 import {
   type OtlpReceiver,
@@ -126,7 +127,7 @@ test.each([
     for (const received of byEpoch(events).values()) {
       const sealed = received.map((event) => unseal(Buffer.from(event.text)));
       expect(verifyChain(sealed)).toEqual({ ok: true });
-      numbers.push((sealed[0]?.event as StartEvent).data.epochNumber);
+      numbers.push(startOf(sealed).data.epochNumber);
     }
     expect(numbers.toSorted((a, b) => a - b)).toEqual(numbers.map((_, index) => index + 1));
     expect(events.filter((event) => event.kind === "lost")).toEqual([]);

@@ -1,10 +1,9 @@
 // Operations of a small life fail, once or for good, with several errors. Whatever happens: what a caller was told is on
 // the disk stays there, no number is used twice, and nothing is thrown outside a promise. A sample here; every operation
 // with every error is in test/chaos.
-import type { StartEvent } from "@countersign/model";
 import { expect, test } from "vitest";
 import { createFaultyFs, failNth } from "./testing/faulty-fs.ts";
-import { decision, scratch, soon } from "./testing/journal-fixture.ts";
+import { decision, scratch, soon, startOf } from "./testing/journal-fixture.ts";
 import { countCalls, ERRNOS, live, problemsAfter } from "./testing/journal-life.ts";
 
 test("one operation fails", async () => {
@@ -66,7 +65,7 @@ test("a full disk: appends are refused, and the reserve lets stop through", asyn
   await journal.stop("shutdown", soon());
   const [, second = []] = (await s.stored()).values();
   expect(second.map((event) => event.event.type.split(".")[2])).toEqual(["start", "stop"]);
-  expect((second[0]?.event as StartEvent).data).toMatchObject({
+  expect(startOf(second).data).toMatchObject({
     auditDenied: 2,
     previous: { seq: 1, end: "journal_fault" },
   });

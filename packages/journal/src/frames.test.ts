@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { crc32c } from "./crc32c.ts";
 import {
@@ -46,7 +46,8 @@ test("what was encoded is decoded, wherever it stands", () => {
 
 test("the form on the disk is fixed", () => {
   expect(encodeFrame(2 ** 32 + 5, Buffer.from("{}")).toString("hex")).toBe(
-    "ff435345" + "00000002" + "0000000100000005" + "d6e21356" + "7b7d",
+    // magic, length, seq, crc, body
+    ["ff435345", "00000002", "0000000100000005", "d6e21356", "7b7d"].join(""),
   );
 });
 

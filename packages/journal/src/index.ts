@@ -14,6 +14,17 @@ export {
   writeFrame,
 } from "./frames.ts";
 export { type JournalFile, type JournalFs, nodeFs, type OpenMode, type PathInfo } from "./fs.ts";
+export { type EndRecord } from "./end-record.ts";
+export { type Position, type SeqRange, type TornTail } from "./epoch-reader.ts";
+export {
+  type EpochListing,
+  follow,
+  type FollowOptions,
+  type JournalEntry,
+  listEpochs,
+  readEpoch,
+  type ReadEpochOptions,
+} from "./inspect.ts";
 export { createJournal } from "./journal.ts";
 export {
   DEFAULT_LIMITS,

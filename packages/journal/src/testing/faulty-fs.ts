@@ -66,11 +66,7 @@ export function createFaultyFs(
   const counts = new Map<Operation, number>();
   const faulty: FaultyFs = { ...under, plan, calls };
 
-  const through = async <Value>(
-    operation: Operation,
-    path: string,
-    run: (fault: Fault | undefined) => Promise<Value>,
-  ): Promise<Value> => {
+  const through: Through = async (operation, path, run) => {
     const ofOperation = (counts.get(operation) ?? 0) + 1;
     counts.set(operation, ofOperation);
     const call = { operation, path, number: calls.length + 1, ofOperation };
@@ -103,7 +99,21 @@ export function createFaultyFs(
     },
   });
 
-  return Object.assign(faulty, {
+  return Object.assign(faulty, faultyOperations(under, through, wrapFile));
+}
+
+type Through = <Value>(
+  operation: Operation,
+  path: string,
+  run: (fault: Fault | undefined) => Promise<Value>,
+) => Promise<Value>;
+
+function faultyOperations(
+  under: JournalFs,
+  through: Through,
+  wrapFile: (file: JournalFile, path: string) => JournalFile,
+): JournalFs {
+  return {
     open: (path: string, mode: Parameters<JournalFs["open"]>[1]) =>
       through("open", path, async () => wrapFile(await under.open(path, mode), path)),
     makeDirectory: (path: string) =>
@@ -123,7 +133,7 @@ export function createFaultyFs(
       through("syncDirectory", path, () => under.syncDirectory(path)),
     filesystemType: (path: string) =>
       through("filesystemType", path, () => under.filesystemType(path)),
-  } satisfies JournalFs);
+  };
 }
 
 function shorten(bytes: Uint8Array, max: number | undefined): Uint8Array {

@@ -8,3 +8,11 @@ export {
   type Operation,
   systemError,
 } from "./faulty-fs.ts";
+export {
+  type Behaviour,
+  type OtlpReceiver,
+  type ReceivedBatch,
+  type ReceivedEvent,
+  type Reply,
+  startOtlpReceiver,
+} from "./otlp-receiver.ts";

@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   draftDecision,
+  kindOf,
   type EventDraft,
   type LogFields,
   type Logger,
   type SealedEvent,
+  type StartEvent,
   unseal,
   uuidv7,
 } from "@countersign/model";
@@ -124,4 +126,11 @@ export async function eventually(
 /** A deadline that is far away. */
 export function soon(ms = 5_000): AbortSignal {
   return AbortSignal.timeout(ms);
+}
+
+/** The `start` that an epoch's events begin with. */
+export function startOf(events: readonly SealedEvent[] | undefined): StartEvent {
+  const event = events?.[0]?.event;
+  if (event === undefined || kindOf(event.type) !== "start") throw new Error("no start event");
+  return event as StartEvent;
 }

@@ -1,7 +1,7 @@
 // A small life of a journal on a faulty disk, and what must be true afterwards whatever the disk did.
-import { type StartEvent, verifyChain } from "@countersign/model";
+import { verifyChain } from "@countersign/model";
 import { createFaultyFs, type FaultyFs } from "./faulty-fs.ts";
-import { decision, type Scratch, scratch, soon } from "./journal-fixture.ts";
+import { decision, type Scratch, scratch, soon, startOf } from "./journal-fixture.ts";
 
 /** Errors that a disk gives. */
 export const ERRNOS = ["EIO", "ENOSPC", "EACCES", "EROFS", "EMFILE"] as const;
@@ -51,7 +51,7 @@ export async function problemsAfter(s: Scratch, life: Life): Promise<string[]> {
     const chain = verifyChain(events);
     if (!chain.ok) problems.push(`${epoch}: ${chain.problem} at ${chain.seq}`);
     for (const [seq, event] of events.entries()) found.set(`${epoch}/${seq}`, event.hash);
-    numbers.push((events[0]?.event as StartEvent).data.epochNumber);
+    numbers.push(startOf(events).data.epochNumber);
   }
   for (const [key, hash] of life.durable) {
     if (found.get(key) !== hash) problems.push(`${key}: a caller was told it is durable`);
