@@ -1,7 +1,7 @@
 import type { EventKey } from "./event-key.ts";
 
 /** Where a stretch of an epoch lies: its lowest and highest `seq` and position. It may have holes and strangers in it. */
-export interface Stretch {
+interface Stretch {
   fromSeq: number;
   toSeq: number;
   from: number;

@@ -1,4 +1,4 @@
-import { copyFile, writeFile } from "node:fs/promises";
+import { chmod, copyFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { withheldEvent, type SealedEvent } from "@countersign/model";
 import * as fc from "fast-check";
@@ -247,6 +247,18 @@ test("a broken, a missing and a withheld neighbour are told apart", async () => 
   });
   expect((await place.index.get(zero.event.id))?.chain?.after.state).toBe("verified");
   expect((await place.index.get(four.event.id))?.chain?.before.state).toBe("withheld");
+});
+
+test("nobody else can read what lies there, even in a directory that others may enter", async () => {
+  await using place = await openArchiveStand();
+  await chmod(place.directory, 0o755);
+  await place.put(mixed(300));
+  const files = await readdir(place.directory, { recursive: true, withFileTypes: true });
+  for (const file of files) {
+    const open = file.name === "writer.lock" ? 0o022 : 0o077;
+    expect((await stat(join(file.parentPath, file.name))).mode & open).toBe(0);
+  }
+  expect(files.length).toBeGreaterThan(6);
 });
 
 test("an outcome of another emitter does not touch a decision", async () => {

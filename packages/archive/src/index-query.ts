@@ -140,7 +140,7 @@ function textConditions({ resource, text }: DecisionFilter): Conditions {
 }
 
 /** A stored row with the outcome that may have come later. */
-export function withOutcome(row: unknown, outcome: unknown): DecisionRow {
+function withOutcome(row: unknown, outcome: unknown): DecisionRow {
   const parsed = JSON.parse(String(row)) as DecisionRow;
   if (typeof outcome !== "string") return parsed;
   return { ...parsed, outcome: JSON.parse(outcome) as OutcomeSummary };

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { closeSync, openSync, rmSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { EVENT_TYPE_PREFIX } from "@countersign/model";
 import type { DecisionEvent, OutcomeEvent } from "@countersign/model";
@@ -50,6 +50,8 @@ export interface IndexStore {
 export async function openStore(file: string): Promise<IndexStore> {
   const { DatabaseSync } = await import("node:sqlite");
   const open = (): DatabaseSync => {
+    // SQLite makes files by the umask and gives its side files the mode of this one.
+    closeSync(openSync(file, "a", 0o600));
     const database = new DatabaseSync(file);
     // A crash may cost the last transactions, never half of one; the log brings them back.
     database.exec(

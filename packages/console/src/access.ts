@@ -14,7 +14,7 @@ export interface AccessOptions {
 }
 
 /** The answer to "may this request go on?". */
-export type Admittance =
+type Admittance =
   | { readonly kind: "granted" }
   /** A token came by the address: keep it in a cookie and go to the same address without it. */
   | { readonly kind: "cookie"; readonly setCookie: string; readonly location: string }
@@ -62,7 +62,7 @@ export function createAccess(options: AccessOptions): Access {
 }
 
 /** Is this a name or address of the loopback interface? */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   if (host === "localhost" || host === "::1") return true;
   return isIP(host) === 4 && host.startsWith("127.");
 }

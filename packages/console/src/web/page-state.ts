@@ -7,7 +7,7 @@ export interface PageState {
 }
 
 /** Parameters of the filter, in the order in which they are written. */
-export const FILTER_PARAMETERS = [
+const FILTER_PARAMETERS = [
   "q",
   "decision",
   "since",
