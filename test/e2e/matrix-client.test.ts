@@ -37,8 +37,11 @@ test("an agent that runs to its end has sent its spans, and exits as it would ha
 test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
   "%s: spans are sent, then it dies of the signal",
   async (sent) => {
-    const { child, ended, stderr } = startAgent("wait");
-    await eventually(() => stderr().includes("CALLED"), stderr);
+    const { child, ended, ...agent } = startAgent("wait");
+    await eventually(
+      () => agent.stderr().includes("CALLED"),
+      () => agent.stderr(),
+    );
     child.kill(sent);
     const { code, signal } = await ended;
     expect([code, signal]).toEqual([null, sent]);
@@ -47,8 +50,11 @@ test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
 );
 
 test("a signal that the agent handles itself is its own affair", async () => {
-  const { child, ended, stderr } = startAgent("own-handler");
-  await eventually(() => stderr().includes("CALLED"), stderr);
+  const { child, ended, ...agent } = startAgent("own-handler");
+  await eventually(
+    () => agent.stderr().includes("CALLED"),
+    () => agent.stderr(),
+  );
   child.kill("SIGTERM");
   const { code, signal } = await ended;
   expect([code, signal]).toEqual([7, null]);

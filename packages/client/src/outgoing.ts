@@ -6,13 +6,13 @@ import { type ClientSpans, type OutgoingCall } from "./spans.ts";
 type Params = Readonly<Record<string, unknown>>;
 
 /** A request or notification as the SDK's methods take it. */
-export interface Message {
+interface Message {
   readonly method: string;
   readonly params?: Params;
 }
 
 /** The parts of the SDK's `Protocol` that we stand on: the same in v1 and v2, private by type only. */
-export interface ProtocolInstance {
+interface ProtocolInstance {
   _requestMessageId?: unknown;
   _transport?: object;
   _negotiatedProtocolVersion?: unknown;

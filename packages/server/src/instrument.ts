@@ -138,7 +138,7 @@ function readPolicy(file: string): string {
 }
 
 /** An enforcer that is still being made. If that fails, nothing is ever run. */
-export function whenOpen(enforcer: Promise<Enforcer>): Enforcer {
+function whenOpen(enforcer: Promise<Enforcer>): Enforcer {
   enforcer.catch((error: unknown) => {
     stderrLogger("server").error(
       `server.gate: cannot open, every call is denied: ${error instanceof Error ? error.message : "unknown error"}`,

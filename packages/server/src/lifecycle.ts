@@ -1,5 +1,5 @@
 /** Why the process ends, as the `stop` event names it. */
-export type EndReason = "stdin_closed" | "signal" | "shutdown";
+type EndReason = "stdin_closed" | "signal" | "shutdown";
 
 type Stop = (reason: EndReason) => Promise<void>;
 

@@ -53,13 +53,13 @@ export interface CallSpans {
 }
 
 /** The two spans that a decision is written on. */
-export interface DecisionSpans {
+interface DecisionSpans {
   readonly server: ActiveSpan;
   readonly authorize: ActiveSpan;
 }
 
 /** What was decided on, and by which policy. */
-export interface Decided {
+interface Decided {
   readonly call: McpCall;
   readonly policy: Policy;
 }

@@ -24,16 +24,18 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const env = options.env ?? process.env;
   if (!wanted(env, options.log) || isRegistered()) return undefined;
   diagToLog(env["OTEL_LOG_LEVEL"], options.log);
-  const [{ NodeSDK }, { OTLPTraceExporter }] = await Promise.all([
+  const [{ NodeSDK }, { OTLPTraceExporter }, { ATTR_SERVICE_NAME }] = await Promise.all([
     import("@opentelemetry/sdk-node"),
     import("@opentelemetry/exporter-trace-otlp-http"),
+    import("@opentelemetry/semantic-conventions"),
   ]);
+  const attributes = { [ATTR_SERVICE_NAME]: options.serviceName, ...options.attributes };
   const sdk = withoutVariable("OTEL_LOG_LEVEL", () => {
     const node = new NodeSDK({
       ...(usesHttpJson(env) ? { traceExporter: new OTLPTraceExporter() } : {}),
       metricReaders: [],
       logRecordProcessors: [],
-      resourceDetectors: [resourceDetector(options, env)],
+      resourceDetectors: [resourceDetector(attributes, env)],
     });
     node.start();
     return node;
@@ -78,21 +80,13 @@ function usesHttpJson(env: NodeJS.ProcessEnv): boolean {
 
 /** Our defaults, then `OTEL_RESOURCE_ATTRIBUTES`, then `OTEL_SERVICE_NAME`: never the SDK's `unknown_service:<argv0>`. */
 function resourceDetector(
-  { serviceName, attributes }: TelemetryOptions,
+  defaults: Readonly<Record<string, string>>,
   env: NodeJS.ProcessEnv,
 ): { detect(): { attributes: Record<string, string> } } {
   const given = parseAttributes(env["OTEL_RESOURCE_ATTRIBUTES"] ?? "");
   const name = env["OTEL_SERVICE_NAME"];
-  return {
-    detect: () => ({
-      attributes: {
-        "service.name": serviceName,
-        ...attributes,
-        ...given,
-        ...(name ? { "service.name": name } : {}),
-      },
-    }),
-  };
+  const named = name === undefined || name === "" ? {} : { "service.name": name };
+  return { detect: () => ({ attributes: { ...defaults, ...given, ...named } }) };
 }
 
 function parseAttributes(text: string): Record<string, string> {

@@ -12,7 +12,7 @@ export interface SdkRequest {
 }
 
 /** A handler as the SDK stores it: raw request, then `RequestHandlerExtra` (v1) or `ServerContext` (v2). */
-export type SdkHandler = (request: SdkRequest, extra: unknown) => unknown;
+type SdkHandler = (request: SdkRequest, extra: unknown) => unknown;
 
 /**
  * The parts of the SDK's `Protocol` that we stand on: the same in v1 and v2, private by type only.
@@ -43,7 +43,7 @@ interface Side {
 }
 
 /** Where an instance, or the prototype of all of them, names its enforcer. An instance's own wins. */
-export const ENFORCER: unique symbol = Symbol.for("@countersign/server enforcer") as never;
+const ENFORCER: unique symbol = Symbol.for("@countersign/server enforcer") as never;
 const PATCHED: unique symbol = Symbol.for("@countersign/server inbound") as never;
 const GATED: unique symbol = Symbol.for("@countersign/server gated") as never;
 
@@ -165,7 +165,7 @@ function gated({ self, adapter }: Side, handler: SdkHandler): SdkHandler {
 }
 
 /** Decides, runs, reports. The handler's own error goes on unchanged. */
-export async function runGated(
+async function runGated(
   { enforcer, call }: { enforcer: Enforcer; call: IncomingCall },
   run: () => unknown,
 ): Promise<unknown> {

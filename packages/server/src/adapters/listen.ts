@@ -13,7 +13,7 @@ import { bearerOf, isLocal } from "./transport.ts";
 // server that offers no subscriptions, so it is refused: see `closeListen`.
 
 /** The method that bypasses `Protocol` in SDK v2. */
-export const LISTEN = "subscriptions/listen";
+const LISTEN = "subscriptions/listen";
 /** Listens that may wait for their decision at one time, per wire. More are refused. The SDK's own cap is the same. */
 const MAX_WAITING = 1_024;
 /** Bodies up to this size are looked at; the SDK's default limit is the same, and refuses what is larger. */

@@ -132,6 +132,17 @@ test("a re-used open id is refused, and nothing is sent to the id of the first",
   await until(() => expect(t.server()).toEqual([toolCall(1, "first")]));
 });
 
+test.each([
+  ["malformed", '{"jsonrpc":"2.0","id":1,"method":"ping","x":1}'],
+  ["too large", `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"${"x".repeat(2_000)}"}}`],
+])("no answer goes to the id of another call that is open: %s", async (_what, line) => {
+  const t = proxyBetween({ maxRequestBytes: 1_000 });
+  t.say(toolCall(1));
+  t.say(line);
+  await t.deny(1);
+  await until(() => expect(t.client()).toMatchObject([{ id: null, error: { code: -31403 } }]));
+});
+
 test.each<[string, string, object]>([
   [
     "duplicate keys",
