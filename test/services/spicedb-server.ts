@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { v1 } from "@authzed/authzed-node";
 
 /** A running server, which a test may stop, freeze, and start again on the same port. */
 export interface SpiceDbServer {
@@ -75,6 +76,71 @@ export async function spiceDbServer(program: string, bootstrap: Bootstrap): Prom
 
 function bootYaml({ schema, relationships }: Bootstrap): string {
   return `schema: |-\n${indent(schema)}\nrelationships: |-\n${indent(relationships.join("\n"))}\n`;
+}
+
+/** A server that runs already: gets the schema and the relationships written, and keeps its life to itself. */
+export function attachedSpiceDb(
+  endpoint: string,
+  token: string,
+  bootstrap: Bootstrap,
+): SpiceDbServer {
+  return {
+    endpoint,
+    token,
+    start: async () => {
+      const client = v1.NewClient(
+        token,
+        endpoint,
+        v1.ClientSecurity.INSECURE_PLAINTEXT_CREDENTIALS,
+      );
+      try {
+        await client.promises.writeSchema(
+          v1.WriteSchemaRequest.create({ schema: bootstrap.schema }),
+        );
+        const updates = bootstrap.relationships.map((text) => ({
+          operation: v1.RelationshipUpdate_Operation.TOUCH,
+          relationship: relationshipOf(text),
+        }));
+        await client.promises.writeRelationships(v1.WriteRelationshipsRequest.create({ updates }));
+      } finally {
+        client.close();
+      }
+    },
+    kill: notOurs,
+    freeze: notOurs,
+    thaw: notOurs,
+    dispose: () => Promise.resolve(),
+  };
+}
+
+function notOurs(): never {
+  throw new Error("this server is not ours to stop");
+}
+
+const RELATIONSHIP = /^(\w+):(\w[\w-]*)#(\w+)@(\w+):(\w+)(?:\[expiration:(.+)\]|\[(\w+):(.+)\])?$/;
+
+function relationshipOf(text: string): v1.Relationship {
+  const [, type, id, relation, subjectType, subject, expiration, caveat, context] =
+    RELATIONSHIP.exec(text) ?? [];
+  return v1.Relationship.create({
+    resource: { objectType: type ?? "", objectId: id ?? "" },
+    relation: relation ?? "",
+    subject: {
+      object: { objectType: subjectType ?? "", objectId: subject ?? "" },
+      optionalRelation: "",
+    },
+    ...(caveat === undefined || context === undefined
+      ? {}
+      : {
+          optionalCaveat: {
+            caveatName: caveat,
+            context: v1.PbStruct.fromJson(JSON.parse(context) as Record<string, number>),
+          },
+        }),
+    ...(expiration === undefined
+      ? {}
+      : { optionalExpiresAt: { seconds: String(Date.parse(expiration) / 1000), nanos: 0 } }),
+  });
 }
 
 async function freePort(): Promise<number> {
