@@ -1,13 +1,13 @@
 // What the API sends. The server checks that it sends this (api.ts); the page trusts the shape and nothing else:
 // every string in it may have been chosen by an attacker.
 
-export interface HumanView {
+interface HumanView {
   readonly issuer: string;
   readonly subject: string;
   readonly assurance: string;
 }
 
-export interface OutcomeView {
+interface OutcomeView {
   readonly status: string;
   readonly durationUs: number;
   readonly rpcCode?: number;
@@ -74,7 +74,7 @@ export interface LinkView {
   readonly kind?: string;
 }
 
-export interface ChainView {
+interface ChainView {
   readonly emitter: string;
   readonly epoch: string;
   readonly seq: number;
