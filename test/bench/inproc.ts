@@ -45,7 +45,9 @@ function settledHeapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-const plainHandler = ((args: EchoArguments) => echo(args)) as Handler;
+function plainHandler(args: EchoArguments): unknown {
+  return echo(args);
+}
 
 async function connectV1(around: Target): Promise<ToolCaller> {
   const [{ McpServer }, { Client }, { InMemoryTransport }] = await Promise.all([
@@ -55,7 +57,7 @@ async function connectV1(around: Target): Promise<ToolCaller> {
   ]);
   const server = new McpServer({ name: "bench", version: "1.0.0" });
   around.wrapServer?.(server);
-  const handler = around.wrapHandler?.(plainHandler) ?? plainHandler;
+  const handler = around.wrapHandler?.(plainHandler as Handler) ?? plainHandler;
   const inputSchema = { id: z.string(), message: z.string() };
   server.registerTool(TOOL, { description: "echo", inputSchema }, handler as never);
   const connected = new Client({ name: "bench", version: "1.0.0" });
@@ -71,7 +73,7 @@ async function connectV2(around: Target): Promise<ToolCaller> {
   ]);
   const server = new McpServer({ name: "bench", version: "1.0.0" });
   around.wrapServer?.(server);
-  const handler = around.wrapHandler?.(plainHandler) ?? plainHandler;
+  const handler = around.wrapHandler?.(plainHandler as Handler) ?? plainHandler;
   const inputSchema = z.object({ id: z.string(), message: z.string() });
   server.registerTool(TOOL, { description: "echo", inputSchema }, handler as never);
   const connected = new Client({ name: "bench", version: "1.0.0" });

@@ -133,7 +133,10 @@ async function countersign(authorizer: string): Promise<Target> {
   return {
     wrapServer: (server) => {
       const instrumented = instrumentServer(server, { policy });
-      stops.push(async () => instrumented.stop());
+      stops.push(async () => {
+        const gate = await instrumented.gate;
+        await gate.stop("shutdown", AbortSignal.timeout(5_000));
+      });
     },
     close: async () => {
       await Promise.all(stops.map((stop) => stop()));

@@ -17,7 +17,7 @@ const GRAPH: Record<string, readonly string[]> = {
   server: ["gate", "identity", "journal", "model"],
   pipeline: ["model"],
   archive: ["journal", "model"],
-  console: ["archive", "journal", "model"],
+  console: ["archive", "model"],
   processor: ["archive", "console", "journal", "model", "pipeline"],
   cli: [
     "archive",

@@ -36,7 +36,10 @@ test("the names of the wire live in one file", () => {
     .filter((file) =>
       readFileSync(join(root, file), "utf8")
         .split("\n")
-        .some((line) => /["'`](dev\.countersign|urn:countersign|cs_)/.test(line) && !/^\s*(\*|\/\/)/.test(line)),
+        .some(
+          (line) =>
+            /["'`](dev\.countersign|urn:countersign|cs_)/.test(line) && !/^\s*(\*|\/\/)/.test(line),
+        ),
     );
   expect(strays).toEqual([]);
 });
@@ -50,7 +53,10 @@ test.each(packages)("%s: every public export has its docstring", (name) => {
     const file = join(source, match[2] as string);
     const text = readFileSync(file, "utf8");
     for (const item of (match[1] as string).split(",")) {
-      const symbol = item.trim().replace(/^type\s+/, "").split(/\s+as\s+/)[0] as string;
+      const symbol = item
+        .trim()
+        .replace(/^type\s+/, "")
+        .split(/\s+as\s+/)[0] as string;
       if (symbol === "" || symbol.startsWith("//")) continue;
       const declaration = new RegExp(
         `\\*/\\s*\\nexport (?:declare )?(?:abstract )?(?:async )?(?:const|function|function\\*|async function|class|interface|type|let) ${symbol}\\b`,
