@@ -325,3 +325,70 @@ test("a network file system is refused, and says what to do", async () => {
     message: expect.stringMatching(/NFS.*COUNTERSIGN_STATE_DIR/) as unknown,
   });
 });
+
+test("a segment's name is durable before the first record in it, and so are the names above it", async () => {
+  using s = scratch();
+  const fs = createFaultyFs();
+  const journal = s.journal({
+    fs,
+    emitter: "origin",
+    limits: { segmentBytes: 4_096, reserveBytes: 0 },
+  });
+  for (let n = 0; n < 10; n++) await journal.append(decision());
+  await journal.stop("shutdown", soon());
+  const epoch = join(s.directory, "journal", "origin", "0000000001");
+  const created = fs.calls.filter(
+    ({ operation, path }) => operation === "open" && path.endsWith(".wal"),
+  );
+  const segments = [...new Set(created.map(({ path }) => path))];
+  expect(segments.length).toBeGreaterThan(2);
+  for (const path of segments) {
+    const of = fs.calls.filter((call) => call.path === path || call.path === epoch);
+    const names = of
+      .slice(of.findIndex((call) => call.path === path))
+      .map((call) => call.operation);
+    // Header, its sync, the directory's; then records with theirs.
+    expect(names.slice(0, 6)).toEqual([
+      "open",
+      "append",
+      "sync",
+      "syncDirectory",
+      "append",
+      "datasync",
+    ]);
+  }
+  const firstRecord = fs.calls.findIndex(({ operation }) => operation === "datasync");
+  const synced = fs.calls
+    .slice(0, firstRecord)
+    .filter(({ operation }) => operation === "syncDirectory")
+    .map(({ path }) => path);
+  expect(synced).toContain(join(s.directory, "journal"));
+  expect(synced).toContain(join(s.directory, "journal", "origin"));
+});
+
+test("after a fault the descriptor is never written or synced again", async () => {
+  using s = scratch();
+  let failing = false;
+  const fs = createFaultyFs(({ operation }) =>
+    failing && operation === "datasync" ? { errno: "EIO" } : undefined,
+  );
+  const journal = s.journal({ fs });
+  await journal.append(decision());
+  failing = true;
+  await expect(journal.append(decision())).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  const failed = fs.calls.findLast(({ operation }) => operation === "datasync");
+  failing = false;
+  await eventually(() =>
+    journal.append(decision()).then(
+      () => true,
+      () => false,
+    ),
+  );
+  await journal.stop("shutdown", soon());
+  const after = fs.calls
+    .filter(({ number, path }) => number > (failed?.number ?? 0) && path === failed?.path)
+    .map(({ operation }) => operation);
+  expect(after).not.toContain("append");
+  expect(after).not.toContain("datasync");
+  expect(after).not.toContain("sync");
+});
