@@ -134,7 +134,9 @@ test("validate names every problem with line, column, path, and what to do: 78",
 
 test("validate accepts every configuration that the repository ships", () => {
   for (const path of ["config/embedded.yaml", "deploy/processor.yaml"]) {
-    const { status, stdout } = countersign(["validate", "--config", join(root, path)]);
+    const { status, stdout } = countersign(["validate", "--config", join(root, path)], "", {
+      COUNTERSIGN_CONSOLE_TOKEN: "a-token-of-this-test",
+    });
     expect({ path, status, stdout }).toEqual({
       path,
       status: 0,
@@ -309,6 +311,6 @@ test("an old Node gets one plain sentence and 78", () => {
 
 test("the guard at the door is syntax of the last decade", () => {
   const text = readFileSync(bin, "utf8");
-  expect(text).not.toMatch(/=>|\b(const|let|class|async|await)\b|\?\.|\?\?|`(?!pnpm build`)/);
+  expect(text).not.toMatch(/=>|\b(const|let|class|async|await)\b|\?\.|\?\?|`/);
   expect(existsSync(join(root, "packages", "cli", "bin", "package.json"))).toBe(true);
 });

@@ -19,7 +19,7 @@ if (have[0] < wanted[0] || (have[0] === wanted[0] && have[1] < wanted[1])) {
       error && error.code === "ERR_MODULE_NOT_FOUND" && /dist.main\.js/.test(String(error.message));
     process.stderr.write(
       unbuilt
-        ? "countersign is not built here: run `pnpm build` first.\n"
+        ? "countersign is not built here: run pnpm build first.\n"
         : "countersign could not be loaded: " +
             String(error && error.message).split("\n")[0] +
             "\n",

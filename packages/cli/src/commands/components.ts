@@ -19,15 +19,8 @@ export function addComponents(program: Command, choose: Choose): void {
 }
 
 async function components(flags: Flags, terminal: Terminal): Promise<number> {
-  const { COMPONENTS } = await import("@countersign/processor");
-  const list = COMPONENTS.map(({ kind, type, stability, summary, signals, config }) => ({
-    kind,
-    type,
-    stability,
-    summary,
-    signals,
-    config,
-  }));
+  const { describeComponents } = await import("@countersign/processor");
+  const list = describeComponents();
   if (flags.json) {
     terminal.out(JSON.stringify(list, undefined, 2));
     return EXIT.done;

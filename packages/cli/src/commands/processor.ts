@@ -1,5 +1,8 @@
+import { formatProblem } from "@countersign/model/document";
 import type { Command } from "commander";
 import { type Choose, example } from "../command.ts";
+import { requireInput } from "../input.ts";
+import { untilSignal } from "../signals.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface Flags {
@@ -20,7 +23,20 @@ export function addProcessor(program: Command, choose: Choose): void {
     .action((flags: Flags) => choose((terminal) => processor(flags, terminal)));
 }
 
-async function processor(flags: Flags, _terminal: Terminal): Promise<number> {
-  void flags;
-  return 70;
+async function processor(flags: Flags, terminal: Terminal): Promise<number> {
+  await requireInput(flags.config);
+  const { runProcessor } = await import("@countersign/processor");
+  const { signal, dispose } = untilSignal();
+  try {
+    return await runProcessor({
+      configFile: flags.config,
+      signal,
+      problem: (problem) => terminal.err(formatProblem(problem)),
+      started: ({ consoleUrl }) => {
+        if (consoleUrl !== undefined) terminal.err(`The page: ${consoleUrl}`);
+      },
+    });
+  } finally {
+    dispose();
+  }
 }

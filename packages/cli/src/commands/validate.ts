@@ -48,22 +48,17 @@ async function validate(flags: Flags, terminal: Terminal): Promise<number> {
 }
 
 async function ofPolicy(text: string, file: string): Promise<readonly Problem[]> {
-  const { loadPolicy } = await import("@countersign/gate");
-  return problemsOf(() => loadPolicy(text, file));
+  const { loadPolicy, PolicyError } = await import("@countersign/gate");
+  try {
+    loadPolicy(text, file);
+    return [];
+  } catch (error) {
+    if (error instanceof PolicyError) return error.problems;
+    throw error;
+  }
 }
 
 async function ofConfig(text: string, file: string): Promise<readonly Problem[]> {
-  const { loadConfig } = await import("@countersign/processor");
-  return problemsOf(() => loadConfig(text, file));
-}
-
-function problemsOf(load: () => unknown): readonly Problem[] {
-  try {
-    load();
-    return [];
-  } catch (error) {
-    const { problems } = error as { problems?: readonly Problem[] };
-    if (problems === undefined) throw error;
-    return problems;
-  }
+  const { validateConfig } = await import("@countersign/processor");
+  return validateConfig(text, file);
 }

@@ -43,7 +43,7 @@ async function derive(
   const derived = await deriveConfig({
     file,
     directory: "/state",
-    token: "a-token-of-the-run",
+    tokenVariable: "TOKEN",
     ...(traces === undefined ? {} : { traces }),
   });
   return { ...derived, config: JSON.parse(derived.text) as Record<string, never> };
@@ -57,7 +57,7 @@ test("a port that is taken is replaced, and said so", async () => {
       console: {
         endpoint: `127.0.0.1:${consolePort}`,
         archive: "archive",
-        token: "a-token-of-the-run",
+        token: "${env:TOKEN}",
       },
     },
   });

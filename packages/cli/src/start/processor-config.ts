@@ -14,11 +14,12 @@ export interface DerivedConfig {
   readonly notes: readonly string[];
 }
 
-/** Where things are kept, the page's token, and where traces go as well. */
+/** Where things are kept, and where traces go as well. */
 export interface DeriveOptions {
   readonly file: string;
   readonly directory: string;
-  readonly token: string;
+  /** Names the variable that holds the page's token. */
+  readonly tokenVariable: string;
   readonly traces?: string;
 }
 
@@ -44,7 +45,7 @@ export async function deriveConfig(options: DeriveOptions): Promise<DerivedConfi
   const ports: number[] = [];
   for (const { path, what } of LISTENERS) {
     const section = path.reduce((at, name) => at[name] as Section, config);
-    const wanted = Number(String(section["endpoint"]).split(":").at(-1));
+    const wanted = Number((section["endpoint"] as string).split(":").at(-1));
     const picked = await pickPort(wanted);
     section["endpoint"] = `127.0.0.1:${picked.port}`;
     ports.push(picked.port);
@@ -52,7 +53,7 @@ export async function deriveConfig(options: DeriveOptions): Promise<DerivedConfi
   }
   (config["extensions"] as Record<string, Section>)["console"] = {
     ...(config["extensions"] as Record<string, Section>)["console"],
-    token: options.token,
+    token: `\${env:${options.tokenVariable}}`,
   };
   if (options.traces !== undefined) addTraces(config, options.traces);
   const [otlpPort, healthPort, , consolePort] = ports as [number, number, number, number];

@@ -25,6 +25,8 @@ export interface DemoProcessorOptions {
 }
 
 const READY_TIMEOUT_MS = 30_000;
+/** Made for each run and handed over by the environment: the configuration is written to a file. */
+const TOKEN = "COUNTERSIGN_CONSOLE_TOKEN";
 const POLL_MS = 100;
 /** A port that was free may be taken a moment later. */
 const ATTEMPTS = 3;
@@ -41,7 +43,7 @@ export async function startProcessor(
     const derived = await deriveConfig({
       file: config,
       directory,
-      token,
+      tokenVariable: TOKEN,
       ...(traces ? { traces } : {}),
     });
     const file = join(directory, "processor.yaml");
@@ -50,7 +52,7 @@ export async function startProcessor(
       name: "processor",
       args: [process.argv[1] as string, "processor", "--config", file],
       cwd: directory,
-      env,
+      env: { ...env, [TOKEN]: token },
     });
     const health = `http://127.0.0.1:${derived.healthPort}/`;
     if (await healthy(health, child)) {
@@ -73,14 +75,20 @@ export async function startProcessor(
 
 /** False when the child ended first, or time is up. */
 async function healthy(url: string, child: Child): Promise<boolean> {
-  let ended = false;
-  void child.exited.then(() => (ended = true));
-  const until = Date.now() + READY_TIMEOUT_MS;
-  while (!ended && Date.now() < until) {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
-    await answer?.body?.cancel();
-    if (answer?.ok === true && !ended) return true;
-    await delay(POLL_MS);
+  const ended = child.exited.then(() => false);
+  const late = Date.now() + READY_TIMEOUT_MS;
+  while (Date.now() < late) {
+    const up = await Promise.race([ended, answers(url)]);
+    if (up !== undefined) return up;
   }
   return false;
+}
+
+/** True once it does; undefined after a moment when it does not. */
+async function answers(url: string): Promise<true | undefined> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
+  await answer?.body?.cancel();
+  if (answer?.ok === true) return true;
+  await delay(POLL_MS);
+  return undefined;
 }

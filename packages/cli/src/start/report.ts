@@ -9,7 +9,10 @@ export interface Reporter {
   /** Something that the person should know, said always, on stderr. */
   note(text: string): void;
   decision(decision: DecisionSummary): void;
+  /** The last word of a run that stays up. */
   page(url: string): void;
+  /** The last word of a run that ends. */
+  kept(directory: string): void;
   summary(verdicts: Verdicts, archived: Archived): void;
 }
 
@@ -45,6 +48,11 @@ class TextReporter implements Reporter {
 
   page(url: string): void {
     this.#terminal.out(`\nThe page: ${url}`);
+    this.#terminal.err("Ctrl-C ends it.");
+  }
+
+  kept(directory: string): void {
+    this.#terminal.out(`Kept in ${directory}: archive, out (what a SIEM gets), logs.`);
   }
 
   summary(verdicts: Verdicts, archived: Archived): void {
@@ -87,6 +95,10 @@ class JsonReporter implements Reporter {
 
   page(url: string): void {
     this.#print("page", { url });
+  }
+
+  kept(directory: string): void {
+    this.#print("kept", { directory });
   }
 
   summary({ wrong, ...counts }: Verdicts, archived: Archived): void {

@@ -102,7 +102,8 @@ class Demonstration {
     const result = await this.#conclude(client, before, reports);
     following.abort();
     await followed;
-    reporter.page(processor.page);
+    if (this.#set.once) reporter.kept(state.directory);
+    else reporter.page(processor.page);
     return result;
   }
 

@@ -24,10 +24,10 @@ function decision(human: string, name: string, verdict: string, reason: string):
 function attempt(
   human: string,
   tool: string,
-  expect: AttemptedStep["expect"],
-  seen: AttemptedStep["seen"] = expect.decision as "allow" | "deny",
+  expected: AttemptedStep["expect"],
+  seen: AttemptedStep["seen"] = expected.decision as "allow" | "deny",
 ): AttemptedStep {
-  return { human, tool, server: "tickets", expect, because: "", seen };
+  return { human, tool, server: "tickets", expect: expected, because: "", seen };
 }
 
 const permitted = { decision: "allow", reason: "permitted" };
