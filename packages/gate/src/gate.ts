@@ -3,8 +3,10 @@ import type { Journal } from "@countersign/journal";
 import {
   decisionOf,
   type Effect,
+  type Logger,
   type Mode,
   type Reason,
+  silentLogger,
   type StopReason,
   uuidv7,
 } from "@countersign/model";
@@ -61,6 +63,8 @@ export interface GateOptions {
   readonly journal: Journal;
   readonly clock?: GateClock;
   readonly limits?: GateLimits;
+  /** Told of our own exceptions: where, never what they said. Default: nobody. */
+  readonly log?: Logger;
 }
 
 const DEFAULT_LIMITS: Required<GateLimits> = {
@@ -83,8 +87,9 @@ class JournalledGate implements Gate {
   readonly #recorder: Recorder;
   readonly #clock: GateClock;
   readonly #budgetMs: number;
+  readonly #log: Logger;
 
-  constructor({ policy, checker, identity, journal, clock, limits }: GateOptions) {
+  constructor({ policy, checker, identity, journal, clock, limits, log }: GateOptions) {
     const { budgetMs, ...waits } = { ...DEFAULT_LIMITS, ...limits };
     this.policy = policy;
     this.#parts = { policy, checker, identity, tasks: new TaskOwners() };
@@ -92,6 +97,7 @@ class JournalledGate implements Gate {
     this.#clock = clock ?? SYSTEM_CLOCK;
     this.#recorder = new Recorder(policy, journal, this.#clock, waits);
     this.#budgetMs = budgetMs;
+    this.#log = log ?? silentLogger;
   }
 
   async decide(call: McpCall): Promise<Verdict> {
@@ -173,8 +179,10 @@ class JournalledGate implements Gate {
     const budget = new Budget(call.signal, this.#budgetMs);
     try {
       return await judge(id, budget);
-    } catch {
-      return { reason: budget.end === "cancelled" ? "cancelled" : "internal" };
+    } catch (error) {
+      if (budget.end === "cancelled") return { reason: "cancelled" };
+      this.#log.error("an exception made this decision internal", { id, at: whereOf(error) });
+      return { reason: "internal" };
     } finally {
       budget.close();
     }
@@ -189,6 +197,12 @@ class JournalledGate implements Gate {
     const effect = allowed || (observing && call.fault === undefined) ? "run" : "block";
     return { mode: observing ? "observe" : "enforce", effect };
   }
+}
+
+/** The first frame of the stack. The message stays out: it can hold what the caller sent. */
+function whereOf(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  return /^ {4}at .*$/m.exec(stack)?.[0].trim() ?? "unknown";
 }
 
 /** A gate over parts that are made already; `openGate` makes them from a policy file. */

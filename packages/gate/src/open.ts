@@ -42,6 +42,7 @@ export async function openGate(options: OpenGateOptions): Promise<Gate> {
     identity: createIdentity(policy.identity, { env }),
     checker: createChecker(policy.authorizer),
     journal: createJournal(journalOptions(policy, options, env)),
+    ...(options.log === undefined ? {} : { log: options.log }),
   });
 }
 

@@ -1,5 +1,5 @@
 import type { IdentityResult } from "@countersign/identity";
-import { decisionOf, REASONS, type Reason } from "@countersign/model";
+import { decisionOf, REASONS, type Reason, silentLogger } from "@countersign/model";
 import { afterEach, describe, expect, test } from "vitest";
 import type { McpCall } from "./call.ts";
 import type { CheckAnswer, Checker } from "./check/checker.ts";
@@ -126,6 +126,20 @@ describe("reasons", () => {
     const known = make();
     expect((await known.gate.decide(toolCall("drop_table", { id: {} }))).reason).toBe("unmapped");
     expect((await known.gate.decide(read({ id: 1 }))).reason).toBe("resource_invalid");
+  });
+
+  test("our own exception is logged by its place, never by its words", async () => {
+    const lines: string[] = [];
+    const error = (message: string, fields?: object): void =>
+      void lines.push(message, JSON.stringify(fields));
+    const checker = {
+      ...answering({}),
+      check: () => Promise.reject(new Error("4111111111111111")),
+    };
+    const made = make({ checker, log: { ...silentLogger, error } });
+    await made.gate.decide(read("T-1"));
+    expect(lines.join(" ")).toContain("reasons.test.ts");
+    expect(lines.join(" ")).not.toContain("4111");
   });
 
   test("whoever was resolved before the failing step is recorded", async () => {

@@ -309,8 +309,16 @@ describe("an issuer that cannot be asked makes identity unavailable, which is no
     ["500", (_, response) => void response.writeHead(500).end()],
     ["a page", (_, response) => void response.end("<html>")],
     [
-      "a redirect",
-      (_, response) => void response.writeHead(302, { location: "http://127.0.0.1:9/" }).end(),
+      "a redirect, even to what would do",
+      (request, response) => {
+        const document = {
+          issuer: idp.issuer,
+          jwks_uri: `${idp.issuer}/keys`,
+          keys: idp.keys.map(({ jwk }) => jwk),
+        };
+        if (request.url === "/elsewhere") response.end(JSON.stringify(document));
+        else response.writeHead(302, { location: "/elsewhere" }).end();
+      },
     ],
     ["null", (_, response) => void response.end("null")],
     [

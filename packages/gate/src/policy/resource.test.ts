@@ -84,6 +84,11 @@ describe("ids", () => {
     expect(ids(text, args)).toBe("resource_invalid");
   });
 
+  test("what a caller did not send is not found in a prototype", () => {
+    const inherited: unknown = Object.create({ id: "T-1" });
+    expect(ids("ticket:{arguments.id}", inherited)).toBe("resource_invalid");
+  });
+
   test("[*]: distinct elements, 1 to 32", () => {
     const text = "ticket:{arguments.ids[*]}";
     expect(ids(text, { ids: ["a", "b", "a", 7, "7"] })).toEqual(["a", "b", "7"]);

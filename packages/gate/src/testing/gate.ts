@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createIdentity, type IdentityResolver } from "@countersign/identity";
 import { createJournal, type Journal, type JournalOptions } from "@countersign/journal";
-import type { DecisionEvent, OutcomeEvent, SealedEvent } from "@countersign/model";
+import type { DecisionEvent, Logger, OutcomeEvent, SealedEvent } from "@countersign/model";
 import type { McpCall } from "../call.ts";
 import type { CheckAnswer, Checker } from "../check/checker.ts";
 import type { GateClock } from "../clock.ts";
@@ -22,6 +22,7 @@ export interface TestGateOptions {
   readonly journalOptions?: Partial<JournalOptions>;
   readonly clock?: GateClock;
   readonly limits?: GateLimits;
+  readonly log?: Logger;
 }
 
 /** A gate, and what it has written. */
@@ -65,6 +66,7 @@ export function testGate(options: TestGateOptions): TestGate {
     journal,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.log === undefined ? {} : { log: options.log }),
   });
   const data = (kind: string): readonly unknown[] =>
     sealed
