@@ -54,10 +54,7 @@ export function ocsfValidator(): string {
   const whole = JSON.parse(readFileSync(file, "utf8")) as ObjectSchema & {
     $defs: Record<string, ObjectSchema>;
   };
-  const defs = Object.entries(KEPT).map(([name, names]) => [
-    name,
-    keep(whole.$defs[name], names),
-  ]);
+  const defs = Object.entries(KEPT).map(([name, names]) => [name, keep(whole.$defs[name], names)]);
   const schema = { ...keep(whole, KEPT_IN_ROOT), $defs: Object.fromEntries(defs) };
   const ajv = new Ajv({
     strict: true,

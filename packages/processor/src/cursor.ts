@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { type JournalFs, nodeFs } from "@countersign/journal";
 import { CountersignError } from "@countersign/model";
 
 /** A place in a log, kept on disk. */
@@ -19,6 +20,8 @@ export interface CursorOptions {
   readonly origin: string;
   /** Component id, for messages. */
   readonly id: string;
+  /** The disk; tests make it faulty. */
+  readonly fs?: JournalFs;
 }
 
 /**
@@ -26,10 +29,10 @@ export interface CursorOptions {
  * UNAVAILABLE when it cannot be read.
  */
 export async function openCursor(options: CursorOptions): Promise<Cursor> {
-  await mkdir(options.directory, { recursive: true, mode: 0o700 });
-  const file = join(options.directory, `${options.name.replaceAll("/", "+")}.json`);
-  const stored = await readStored(file, options);
-  return new FileCursor(file, options.origin, stored);
+  const { fs = nodeFs, directory, name, origin } = options;
+  await fs.makeDirectories(directory);
+  const file = join(directory, `${name.replaceAll("/", "+")}.json`);
+  return new FileCursor({ fs, file, origin }, await readStored(file, options));
 }
 
 async function readStored(file: string, { origin, id }: CursorOptions): Promise<bigint> {
@@ -59,13 +62,11 @@ async function readStored(file: string, { origin, id }: CursorOptions): Promise<
 }
 
 class FileCursor implements Cursor {
-  readonly #file: string;
-  readonly #origin: string;
+  readonly #place: { readonly fs: JournalFs; readonly file: string; readonly origin: string };
   #position: bigint;
 
-  constructor(file: string, origin: string, position: bigint) {
-    this.#file = file;
-    this.#origin = origin;
+  constructor(place: { fs: JournalFs; file: string; origin: string }, position: bigint) {
+    this.#place = place;
     this.#position = position;
   }
 
@@ -75,21 +76,21 @@ class FileCursor implements Cursor {
 
   /** Written aside and renamed: a reader after a crash sees the old place or the new one. */
   async commit(position: bigint): Promise<void> {
-    const aside = `${this.#file}.new`;
-    const handle = await open(aside, "w", 0o600);
+    const { fs, file, origin } = this.#place;
+    const aside = `${file}.new`;
+    if ((await fs.info(aside)) !== undefined) await fs.remove(aside);
+    const handle = await fs.open(aside, "create");
     try {
-      await handle.writeFile(`{"origin":"${this.#origin}","position":"${position}"}\n`);
+      const bytes = Buffer.from(`{"origin":"${origin}","position":"${position}"}\n`);
+      const taken = await handle.append(bytes);
+      if (taken !== bytes.length)
+        throw new CountersignError("UNAVAILABLE", "cursor: the disk is full");
       await handle.datasync();
     } finally {
       await handle.close();
     }
-    await rename(aside, this.#file);
-    const directory = await open(dirname(this.#file), "r");
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await fs.rename(aside, file);
+    await fs.syncDirectory(dirname(file));
     this.#position = position;
   }
 }

@@ -128,7 +128,9 @@ function whole(value: unknown, min: number, max: number): number | undefined {
 }
 
 function big(value: unknown, min: bigint, max: bigint): string | undefined {
-  const text = typeof value === "number" && Number.isSafeInteger(value) ? String(value) : value;
+  // SDKs write integers beyond 2^53 as numbers, too; what they rounded is rounded.
+  const text =
+    typeof value === "number" && Number.isInteger(value) ? BigInt(value).toString() : value;
   if (typeof text !== "string" || !/^-?\d{1,20}$/.test(text)) return undefined;
   const number = BigInt(text);
   return number >= min && number <= max ? number.toString() : undefined;

@@ -1,0 +1,16 @@
+import { ATTR_EVENT_HASH, eventName, kindOf, type SealedEvent } from "@countersign/model";
+import type { LogRecord, Logs } from "@countersign/pipeline";
+
+/** A log record as the journal's shipper makes it, without the copies for routing. */
+export function logRecord(event: SealedEvent): LogRecord {
+  return {
+    eventName: eventName(kindOf(event.event.type) ?? "decision"),
+    body: { stringValue: Buffer.from(event.bytes).toString("utf8") },
+    attributes: [{ key: ATTR_EVENT_HASH, value: { stringValue: event.hash } }],
+  };
+}
+
+/** One request of log records. */
+export function logsOf(records: readonly LogRecord[]): Logs {
+  return { resourceLogs: [{ scopeLogs: [{ logRecords: records }] }] };
+}
