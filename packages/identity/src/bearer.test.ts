@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
+import type { RequestListener } from "node:http";
 import { exportSPKI, type JWTPayload } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
@@ -305,7 +306,7 @@ describe("an issuer that cannot be asked makes identity unavailable, which is no
     expect(await resolve(token)).toEqual(UNAVAILABLE);
   });
 
-  test.each<readonly [string, TestIssuer["broken"] & object]>([
+  test.each<readonly [string, RequestListener]>([
     ["500", (_, response) => void response.writeHead(500).end()],
     ["a page", (_, response) => void response.end("<html>")],
     [
