@@ -120,9 +120,19 @@ test("the end of the client's input waits for the verdicts, then ends the server
   t.say(toolCall(1));
   t.input.end();
   const { call: asked } = await t.asked(0);
+  await until(() => expect(t.input.closed).toBe(true));
   expect(t.toServer.writableEnded).toBe(false);
   await t.allow(0);
   await t.proxy.inputEnded;
   expect(t.server()).toMatchObject([{ id: asked.requestId }]);
   expect(t.toServer.writableEnded).toBe(true);
+});
+
+test("a last line without a line end gets one", async () => {
+  const t = proxyBetween();
+  let raw = "";
+  t.output.on("data", (chunk: Buffer) => (raw += chunk.toString("utf8")));
+  const last = JSON.stringify({ jsonrpc: "2.0", method: "notifications/message" });
+  t.fromServer.end(last);
+  await until(() => expect(raw).toBe(`${last}\n`));
 });
