@@ -120,7 +120,10 @@ class SegmentedEpochReader implements EpochReader {
     const index = (await listSegments(this.fs, this.epochPath)).find((n) => n > this.lastIndex);
     if (index === undefined || (limit !== undefined && index > limit.segment)) return false;
     const file = await this.fs.open(segmentPath(this.epochPath, index), "read");
-    const found = await readHeader(file);
+    const found = await readHeader(file).catch(async (error: unknown) => {
+      await file.close();
+      throw error;
+    });
     if (found !== undefined) {
       this.header = found.header;
       this.expectFrom(found.header.firstSeq, lost);

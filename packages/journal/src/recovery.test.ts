@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type LostEvent, sha256Hex, type StartEvent, verifyChain } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { encodeFrame, HEADER_MAGIC } from "./frames.ts";
 import { nodeFs } from "./fs.ts";
 import { createEpochReader, type SeqRange } from "./epoch-reader.ts";
 import { scanEpoch } from "./settle.ts";
@@ -277,4 +278,18 @@ test("also a number that was passed by is taken, with and without a header", asy
     numbers.push(startOf(events).data.epochNumber);
   }
   expect(numbers.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
+});
+
+test("an epoch of a later version is left alone", async () => {
+  using s = scratch();
+  const epoch = join(s.directory, "journal", "origin", "0000000001");
+  mkdirSync(epoch, { recursive: true });
+  const later = encodeFrame(0, Buffer.from('{"format":2}'), HEADER_MAGIC);
+  writeFileSync(join(epoch, "00000000.wal"), later);
+  const journal = s.journal({ emitter: "origin" });
+  await journal.append(decision());
+  await journal.stop("shutdown", soon());
+  expect(readFileSync(join(epoch, "00000000.wal"))).toEqual(later);
+  const [events] = (await s.stored()).values();
+  expect(startOf(events).data.epochNumber).toBe(2);
 });

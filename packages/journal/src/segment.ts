@@ -1,11 +1,15 @@
 // One file of an epoch: a header frame, then record frames. A file is synced before its successor is made, so only the
 // last one of an epoch can have a torn tail.
+import { CountersignError } from "@countersign/model";
 import { decodeFrame, encodeFrame, HEADER_MAGIC, MAX_FRAME_BODY_BYTES } from "./frames.ts";
 import type { JournalFile, JournalFs } from "./fs.ts";
 import { segmentPath } from "./layout.ts";
 import { appendAll } from "./whole-file.ts";
 
-/** Version of the form on disk; a reader that finds another one leaves the epoch alone. */
+/**
+ * Version of the form on disk. Whatever a later one changes, the header frame stays, so that this one can tell and leave
+ * the epoch alone.
+ */
 export const SEGMENT_FORMAT = 1;
 
 /** What a segment says of itself; each repeats the epoch's, since earlier ones are deleted when acknowledged. */
@@ -53,7 +57,10 @@ export async function createSegment(
   return { file, index: header.segment, size: frame.length };
 }
 
-/** Header at the beginning of an open file and the offset after it; undefined if it is unreadable. */
+/**
+ * Header at the beginning of an open file and the offset after it; undefined if it is unreadable. Rejects UNAVAILABLE for
+ * a segment of another version, which is nobody's to mend here.
+ */
 export async function readHeader(
   file: JournalFile,
 ): Promise<{ header: SegmentHeader; end: number } | undefined> {
@@ -66,13 +73,18 @@ export async function readHeader(
   );
   if (typeof frame !== "object") return undefined;
   const header = parseHeader(frame.body);
+  if (header !== undefined && header.format !== SEGMENT_FORMAT) {
+    throw new CountersignError(
+      "UNAVAILABLE",
+      "journal: an epoch was written by another version of the product; that version can ship it",
+    );
+  }
   return header === undefined ? undefined : { header, end: frame.end };
 }
 
 function parseHeader(body: Uint8Array): SegmentHeader | undefined {
   try {
-    const header = JSON.parse(Buffer.from(body).toString("utf8")) as SegmentHeader;
-    return header.format === SEGMENT_FORMAT ? header : undefined;
+    return JSON.parse(Buffer.from(body).toString("utf8")) as SegmentHeader;
   } catch {
     return undefined;
   }

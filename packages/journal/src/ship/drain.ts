@@ -1,10 +1,10 @@
 // What dead epochs left behind: short-lived STDIO servers die by SIGKILL, so whoever comes next drains for them, each
 // epoch under its lease.
-import type { Logger } from "@countersign/model";
+import { errorCode, type Logger } from "@countersign/model";
 import { type EndRecord, readEnd, writeEnd } from "../end-record.ts";
 import type { SeqRange } from "../epoch-reader.ts";
 import { isEmitter } from "../emitter.ts";
-import type { JournalFs } from "../fs.ts";
+import { type JournalFs, systemCode } from "../fs.ts";
 import {
   cursorPath,
   emitterDirectory,
@@ -44,7 +44,15 @@ export async function drainAbandoned(options: DrainOptions, signal: AbortSignal)
     const numbers = await listEpochNumbers(fs, emitterPath);
     for (const number of numbers) {
       if (signal.aborted) return;
-      await drainOne(options, epochDirectory(emitterPath, number), signal);
+      const path = epochDirectory(emitterPath, number);
+      await drainOne(options, path, signal).catch((error: unknown) => {
+        // The receiver's word ends the round; an epoch that cannot be read holds up no other.
+        if (errorCode(error) === "CANCELLED" || errorCode(error) === "REJECTED") throw error;
+        options.log.warn("an epoch cannot be shipped now; it is left as it is", {
+          path,
+          code: systemCode(error) ?? errorCode(error) ?? "none",
+        });
+      });
     }
     await forgetOldEnds(fs, emitterPath, numbers);
   }

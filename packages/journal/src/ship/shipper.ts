@@ -1,5 +1,6 @@
 // The in-process shipper: the epoch being written, and beside it what others left. Never in the way of an append, never
 // the reason that a process stays alive.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { errorCode, type Logger } from "@countersign/model";
 import type { Acknowledgements } from "../acknowledgements.ts";
 import type { ShippingState } from "../api.ts";
@@ -64,6 +65,8 @@ class JournalShipper implements Shipper {
   private readonly poster: Poster;
   private readonly sender: Sender;
   private readonly closing = new AbortController();
+  /** Runs in the context in which the journal was made, not in that of the call that woke us. */
+  private readonly outside = AsyncLocalStorage.snapshot();
   private live: Live | undefined;
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
@@ -92,7 +95,7 @@ class JournalShipper implements Shipper {
     clearTimeout(live.linger);
     live.linger = undefined;
     live.urgent = true;
-    live.running ??= this.run(live);
+    live.running ??= this.outside(() => this.run(live));
   }
 
   async detach(own: OwnEpoch): Promise<void> {
@@ -136,8 +139,10 @@ class JournalShipper implements Shipper {
       urgent: false,
       linger: undefined,
     };
-    this.sweep();
-    this.sweepTimer ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
+    this.outside(() => {
+      this.sweep();
+      this.sweepTimer ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
+    });
   }
 
   private wakeLater(): void {
