@@ -1,10 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { systemClock } from "./clock.ts";
 import { type EpochWriter, openEpochWriter } from "./epoch-writer.ts";
 import { createFaultyFs, type FaultyFs } from "./testing/faulty-fs.ts";
 import { decision, EPOCH_INFO, type Scratch, scratch } from "./testing/journal-fixture.ts";
+
+// Nothing here is measured; a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 const EPOCH = "8ca74318d50c4c1be14ceba89d191e69";
 
@@ -47,6 +50,29 @@ test("a writer that failed once refuses for ever, without touching the disk", as
   await writer.close();
   expect(fs.calls.filter(({ operation }) => operation !== "close")).toHaveLength(calls);
   expect(writer.durable?.seq).toBe(0);
+});
+
+test("a failing sync refuses also those who came while it ran, and what they brought is not written", async () => {
+  using s = scratch();
+  const faults: string[] = [];
+  const release = Promise.withResolvers<void>();
+  const fs = createFaultyFs(({ operation }) =>
+    operation === "datasync" ? { errno: "EIO", until: release.promise } : undefined,
+  );
+  const writer = await open(s, fs, faults);
+  const first = writer.append(decision());
+  while (!fs.calls.some(({ operation }) => operation === "datasync")) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const later = writer.append(decision());
+  release.resolve();
+  const outcomes = await Promise.allSettled([first, later]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  await writer.close();
+  expect(faults).toHaveLength(1);
+  const writes = fs.calls.filter(({ operation }) => operation === "append");
+  // The header, and the first event.
+  expect(writes).toHaveLength(2);
 });
 
 test("callers are told in the order in which they came", async () => {
