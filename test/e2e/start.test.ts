@@ -1,15 +1,18 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { createServer } from "node:net";
+import { delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { PLANTED, PLANTED_TEXT } from "@countersign/demo/planted";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { findTool } from "../deploy/found-tool.ts";
 import { type Leak, needlesOf, searchBytes, searchDirectory } from "./leak-search.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(root, "packages", "cli", "bin", "countersign.js");
 const DEADLINE_MS = 90_000;
+const spicedb = findTool("spicedb");
 const needles = [
   ...needlesOf("card", PLANTED.card),
   ...needlesOf("card, digits", PLANTED.card.replaceAll(" ", "")),
@@ -222,7 +225,7 @@ async function firstBytes(page: URL, headers: Record<string, string>): Promise<B
 }
 
 test(
-  "a SpiceDB that refuses the token: 69, its reason, nothing left behind",
+  "a SpiceDB that does not answer: 69, and where it should have been",
   async () => {
     const { exited, stderr } = start(["--once", "--state", join(home, "refused")], {
       COUNTERSIGN_SPICEDB_ENDPOINT: "127.0.0.1:9",
@@ -234,3 +237,58 @@ test(
   },
   DEADLINE_MS,
 );
+
+test.skipIf(spicedb === undefined)(
+  "a spicedb on PATH is used, and the verdicts are the same",
+  async () => {
+    const { exited, stdout, stderr } = start(
+      ["--once", "--json", "--state", join(home, "binary")],
+      {
+        PATH: `${dirname(spicedb as string)}${delimiter}${bare.PATH}`,
+      },
+    );
+    expect({ code: await exited, stderr: stderr() }).toMatchObject({ code: 0 });
+    expect(stderr()).toContain("the spicedb on PATH");
+    expect(stdout()).toContain('"type":"summary","allow":11,"deny":9,"unmapped":3,"errors":0');
+  },
+  DEADLINE_MS,
+);
+
+test.skipIf(spicedb === undefined)(
+  "somebody's SpiceDB, with a schema of its own, is left alone: 69",
+  async () => {
+    const endpoint = `127.0.0.1:${await freePort()}`;
+    const bootstrap = join(root, "deploy", "spicedb", "bootstrap.yaml");
+    const server = spawn(
+      spicedb as string,
+      [
+        "serve",
+        `--grpc-addr=${endpoint}`,
+        `--datastore-bootstrap-files=${bootstrap}`,
+        "--telemetry-endpoint=",
+        "--skip-release-check",
+        "--metrics-enabled=false",
+      ],
+      { stdio: "ignore", env: { ...process.env, SPICEDB_GRPC_PRESHARED_KEY: "k" } },
+    );
+    try {
+      const { exited, stderr } = start(["--once", "--state", join(home, "somebody")], {
+        COUNTERSIGN_SPICEDB_ENDPOINT: endpoint,
+        COUNTERSIGN_SPICEDB_TOKEN: "k",
+      });
+      expect(await exited).toBe(69);
+      expect(stderr()).toContain("holds another schema");
+    } finally {
+      server.kill();
+    }
+  },
+  DEADLINE_MS,
+);
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
