@@ -129,3 +129,19 @@ test.each([
   );
   expect(decisions.map(({ data }) => data.decision)).toEqual(["allow", "deny", "allow"]);
 });
+
+test("a server that is a client as well: both registers in one process, each minds its own side", async () => {
+  const { code, signal, stderr } = await run(
+    ["--import", "@countersign/server/register", ...REGISTER, "end"],
+    {
+      ...scene.env,
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+    },
+  ).ended;
+  expect([code, signal, stderr]).toEqual([0, null, "CALLED\n"]);
+  const client = receiver.spans.find((span) => span.name === "tools/call echo" && span.kind === 3);
+  const servers = receiver.spans.filter((span) => span.name === "tools/call" && span.kind === 2);
+  expect(servers.map(({ parentSpanId }) => parentSpanId)).toEqual([client?.spanId]);
+  const types = readJournal(scene.journal).map(({ type }) => type.split(".")[2]);
+  expect(types).toEqual(["start", "decision", "stop"]);
+});

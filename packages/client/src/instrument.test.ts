@@ -4,6 +4,7 @@ import { InMemoryTransport as LinkV1 } from "@modelcontextprotocol/sdk/inMemory.
 import { McpServer as ServerV1 } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { Client as ClientV2, InMemoryTransport as LinkV2 } from "@modelcontextprotocol/client";
 import { McpServer as ServerV2 } from "@modelcontextprotocol/server";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } from "@opentelemetry/api";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
@@ -185,6 +186,34 @@ describe.each([
     expect(meta?.["traceparent"]).toContain(parent.spanContext().spanId);
     expect(recorder.spans()).toEqual([]);
   });
+});
+
+test("v2's subscriptions/listen, which no request method sends, carries the active context", async () => {
+  const recorder = recordTraces();
+  const [near, far] = LinkV2.createLinkedPair();
+  const seen: Pair["seen"] = [];
+  const serving = serveStdio(
+    () =>
+      new ServerV2({ name: "s", version: "1" }, { capabilities: { tools: { listChanged: true } } }),
+    { transport: far as never },
+  );
+  spy(far as unknown as Wire, seen);
+  const client = new ClientV2(
+    { name: "c", version: "1" },
+    { versionNegotiation: { mode: { pin: "2026-07-28" } } },
+  );
+  instrumentClient(client, { tracerProvider: recorder.provider });
+  await client.connect(near);
+  const parent = recorder.provider.getTracer("test").startSpan("agent");
+  const subscription = await context.with(trace.setSpan(ROOT_CONTEXT, parent), () =>
+    client.listen({ toolsListChanged: true }),
+  );
+  const meta = seen.find(({ method }) => method === "subscriptions/listen")?.meta;
+  expect(meta?.["traceparent"]).toContain(parent.spanContext().spanId);
+  await subscription.close();
+  await client.close();
+  await serving.close();
+  await recorder.close();
 });
 
 test("a class can be instrumented before there are instances; what is no client is refused", () => {

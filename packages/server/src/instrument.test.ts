@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- names of the wire */
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { InMemoryTransport as LinkV1 } from "@modelcontextprotocol/sdk/inMemory.js";
 import { McpServer as ServerV1 } from "@modelcontextprotocol/sdk/server/mcp.js";
@@ -7,6 +8,7 @@ import {
   ResourceTemplate as TemplateV2,
 } from "@modelcontextprotocol/server";
 import { ResourceTemplate as TemplateV1 } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
@@ -22,6 +24,10 @@ interface AnyClient {
   getPrompt(request: Json): Promise<Json>;
   ping(): Promise<unknown>;
   request(request: Json, schema: unknown, options?: unknown): Promise<unknown>;
+  setRequestHandler(
+    schema: unknown,
+    handler: (request: { params?: { _meta?: Json } }) => unknown,
+  ): void;
   close(): Promise<void>;
 }
 interface Opened {
@@ -44,7 +50,7 @@ async function openV1({ gate }: GateScene, { provider }: TraceRecorder): Promise
     });
   }
   server.registerTool("sample", {}, async (extra) => {
-    await server.server.request({ method: "roots/list" }, z.looseObject({}));
+    await server.server.listRoots();
     return { content: [{ type: "text", text: String(extra.requestId) }] };
   });
   server.registerResource(
@@ -280,6 +286,31 @@ describe.each([
       .toEqual(["cancelled"]);
     expect(opened.ran).toEqual([]);
   });
+
+  test.runIf(generation === "v1")(
+    "what the server asks its client has a CLIENT span under the call, and is not gated",
+    async () => {
+      const meta: unknown[] = [];
+      opened.client.setRequestHandler(ListRootsRequestSchema, (request) => {
+        meta.push(request.params?._meta?.["traceparent"]);
+        return { roots: [] };
+      });
+      const decide = scene.gate.decide.bind(scene.gate);
+      scene.gate.decide = async (asked) => ({
+        ...(await decide(asked)),
+        effect: "run",
+        decision: "allow",
+      });
+      await call("sample");
+      const asked = recorder.span("roots/list");
+      const server = recorder.span("tools/call");
+      expect(asked?.kind).toBe(SpanKind.CLIENT);
+      expect(asked?.parentSpanContext?.spanId).toBe(server?.spanContext().spanId);
+      const own = asked?.spanContext();
+      expect(meta).toEqual([`00-${own?.traceId}-${own?.spanId}-01`]);
+      expect(scene.decisions().map(({ data }) => data.call.method)).toEqual(["tools/call"]);
+    },
+  );
 
   test("instrumented twice is gated once", async () => {
     instrumentServer(opened.server, { gate: scene.gate });
