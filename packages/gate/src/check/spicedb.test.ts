@@ -227,6 +227,16 @@ test("unavailable is tried once more within the deadline", async () => {
   expect(calls).toBe(2);
 });
 
+test("after close nothing is sent any more", async () => {
+  const { checker, singles } = await serve({ single: () => ({ permissionship: HAS }) });
+  await checker.check([question], calling());
+  await checker.close();
+  expect(await checker.check([question], calling())).toMatchObject([
+    { verdict: "error", reason: "unavailable" },
+  ]);
+  expect(singles).toHaveLength(1);
+});
+
 test("at_least_as_fresh: first everything, then the newest token seen, and everything again when it is refused", async () => {
   let refuse = false;
   const { checker, singles } = await serve(

@@ -56,9 +56,15 @@ const BAD_TOKEN: ReadonlySet<number> = new Set([
 /** So many timeouts in a row, and the connection is taken for dead: TCP alone would take a quarter of an hour to notice. */
 const MAX_TIMEOUTS_IN_A_ROW = 3;
 
+interface Sending {
+  readonly deadlineMs: number;
+  readonly waitForReady?: boolean;
+}
+
 interface Sent {
   readonly answers: readonly CheckAnswer[];
-  readonly error?: ServiceError;
+  /** gRPC status, if it failed. */
+  readonly code?: number;
 }
 
 class SpiceDbChecker implements Checker {
@@ -67,32 +73,28 @@ class SpiceDbChecker implements Checker {
   #connection: Promise<Connection> | undefined;
   #newestToken: string | undefined;
   #timeoutsInARow = 0;
+  #closed = false;
 
   constructor(config: SpiceDbConfig) {
     this.#config = config;
   }
 
   async check(requests: readonly CheckRequest[], call: CheckCall): Promise<readonly CheckAnswer[]> {
-    let connection: Connection;
-    try {
-      connection = await this.#connect();
-    } catch {
-      return allOf(requests, "unavailable", 0);
-    }
+    const loaded = await this.#connect().catch(() => undefined);
+    if (loaded === undefined) return allOf(requests, "unavailable", 0);
+    // From here: loading the client, once, is not the authorizer's time.
     const deadlineMs = Date.now() + this.#config.timeoutMs;
-    const first = await this.#send(connection, requests, call, { deadlineMs });
-    if (first.error === undefined || call.signal.aborted) return first.answers;
-    const code: number = first.error.code;
-    if (this.#newestToken !== undefined && this.#usesToken() && BAD_TOKEN.has(code)) {
+    const first = await this.#send(requests, call, { deadlineMs });
+    if (first.code === undefined || call.signal.aborted) return first.answers;
+    if (this.#newestToken !== undefined && this.#usesToken() && BAD_TOKEN.has(first.code)) {
       // A SpiceDB that lost its memory does not know our token: ask again with none, once.
       this.#newestToken = undefined;
-      return (await this.#send(connection, requests, call, { deadlineMs })).answers;
+      return (await this.#send(requests, call, { deadlineMs })).answers;
     }
-    if (code !== CODE.unavailable) return first.answers;
+    if (first.code !== CODE.unavailable) return first.answers;
     // The connection was lost, or is being made: wait for it as long as the deadline allows. Still none is "unavailable".
-    const second = await this.#send(connection, requests, call, { deadlineMs, waitForReady: true });
-    const end: number | undefined = second.error?.code;
-    return end === CODE.deadlineExceeded ? first.answers : second.answers;
+    const second = await this.#send(requests, call, { deadlineMs, waitForReady: true });
+    return second.code === CODE.deadlineExceeded ? first.answers : second.answers;
   }
 
   async probe(signal: AbortSignal): Promise<ProbeResult> {
@@ -107,12 +109,18 @@ class SpiceDbChecker implements Checker {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#disconnect();
+  }
+
+  async #disconnect(): Promise<void> {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection !== undefined) (await connection.catch(() => undefined))?.close();
   }
 
   #connect(): Promise<Connection> {
+    if (this.#closed) return Promise.reject(new Error("closed"));
     this.#connection ??= connect(this.#config).catch((error: unknown) => {
       this.#connection = undefined;
       throw error;
@@ -129,77 +137,70 @@ class SpiceDbChecker implements Checker {
     return { kind: "at_least_as_fresh", token: this.#newestToken };
   }
 
-  /** One request, whatever the number of questions: a single one has an answer that also tells when it expires. */
-  async #send(
-    connection: Connection,
-    requests: readonly CheckRequest[],
-    call: CheckCall,
-    {
-      deadlineMs,
-      waitForReady = false,
-    }: { readonly deadlineMs: number; readonly waitForReady?: boolean },
-  ): Promise<Sent> {
-    const [only] = requests;
-    const single = requests.length === 1 && only !== undefined;
-    const method = single ? "CheckPermission" : "CheckBulkPermissions";
-    const span = startCheckSpan(
-      { endpoint: this.#config.endpoint, method, count: requests.length },
-      call,
-    );
+  /** One request, whatever the number of questions, and its span. Never rejects. */
+  async #send(requests: readonly CheckRequest[], call: CheckCall, sending: Sending): Promise<Sent> {
+    const method = requests.length === 1 ? "CheckPermission" : "CheckBulkPermissions";
+    const request = { endpoint: this.#config.endpoint, method, count: requests.length };
+    const span = startCheckSpan(request, call);
     const startedMs = performance.now();
-    const metadata = connection.metadata(call.id, span.traceparent ?? call.traceparent);
-    metadata.setOptions({ waitForReady });
-    const options = { deadline: deadlineMs };
     const elapsedUs = (): number => Math.round((performance.now() - startedMs) * 1000);
     try {
-      let answers: readonly CheckAnswer[];
-      if (single) {
-        const request = singleRequest(connection, only, this.#consistency());
-        const response = await unary<v1.CheckPermissionRequest, v1.CheckPermissionResponse>(
-          connection.permissions.checkPermission.bind(connection.permissions),
-          { request, metadata, options },
-          call.signal,
-        );
-        answers = [answerOf(response, elapsedUs())];
-      } else {
-        const request = bulkRequest(connection, requests, this.#consistency());
-        const response = await unary<
-          v1.CheckBulkPermissionsRequest,
-          v1.CheckBulkPermissionsResponse
-        >(
-          connection.permissions.checkBulkPermissions.bind(connection.permissions),
-          { request, metadata, options },
-          call.signal,
-        );
-        answers = bulkAnswers(response, requests.length, elapsedUs());
-      }
+      const connection = await this.#connect();
+      const metadata = connection.metadata(call.id, span.traceparent ?? call.traceparent);
+      metadata.setOptions({ waitForReady: sending.waitForReady ?? false });
+      const message = { metadata, options: { deadline: sending.deadlineMs }, signal: call.signal };
+      const answers = await this.#ask(connection, requests, message, elapsedUs);
       this.#timeoutsInARow = 0;
       this.#newestToken = answers[0]?.consistencyToken ?? this.#newestToken;
       span.end();
       return { answers };
     } catch (error) {
-      const failure = error as ServiceError;
-      span.fail(failure.code);
-      this.#noteTimeout(failure.code);
-      return {
-        answers: allOf(requests, reasonFor(failure.code, call.signal), elapsedUs()),
-        error: failure,
-      };
+      // Without a status the client itself failed: it was closed under this call, and the next one gets a new connection.
+      const code: number = (error as Partial<ServiceError>).code ?? CODE.unavailable;
+      span.fail(code);
+      this.#noteTimeout(code);
+      return { answers: allOf(requests, reasonFor(code, call.signal), elapsedUs()), code };
     }
+  }
+
+  /** A single question has a request of its own, whose answer could also tell when it expires. */
+  async #ask(
+    connection: Connection,
+    requests: readonly CheckRequest[],
+    message: Message,
+    elapsedUs: () => number,
+  ): Promise<readonly CheckAnswer[]> {
+    const { permissions } = connection;
+    const [only] = requests;
+    if (requests.length === 1 && only !== undefined) {
+      const request = singleRequest(connection, only, this.#consistency());
+      const response = await unary<v1.CheckPermissionRequest, v1.CheckPermissionResponse>(
+        permissions.checkPermission.bind(permissions),
+        request,
+        message,
+      );
+      return [answerOf(response, elapsedUs())];
+    }
+    const request = bulkRequest(connection, requests, this.#consistency());
+    const response = await unary<v1.CheckBulkPermissionsRequest, v1.CheckBulkPermissionsResponse>(
+      permissions.checkBulkPermissions.bind(permissions),
+      request,
+      message,
+    );
+    return bulkAnswers(response, requests.length, elapsedUs());
   }
 
   #noteTimeout(code: number): void {
     this.#timeoutsInARow = code === CODE.deadlineExceeded ? this.#timeoutsInARow + 1 : 0;
     if (this.#timeoutsInARow < MAX_TIMEOUTS_IN_A_ROW) return;
     this.#timeoutsInARow = 0;
-    void this.close();
+    void this.#disconnect();
   }
 }
 
-/** Without a known status nobody knows what happened: not evaluated, which is an error and not a denial. */
-function reasonFor(code: number | undefined, signal: AbortSignal): CheckReason {
-  if (signal.aborted) return "not_evaluated";
-  return (code === undefined ? undefined : REASONS.get(code)) ?? "not_evaluated";
+/** A status that means nothing here leaves the question unanswered, which is an error and not a denial. */
+function reasonFor(code: number, signal: AbortSignal): CheckReason {
+  return signal.aborted ? "not_evaluated" : (REASONS.get(code) ?? "not_evaluated");
 }
 
 function allOf(
@@ -217,16 +218,16 @@ type Unary<Request, Response> = (
   callback: (error: ServiceError | null, response?: Response) => void,
 ) => ClientUnaryCall;
 
-interface Message<Request> {
-  readonly request: Request;
+interface Message {
   readonly metadata: Metadata;
   readonly options: Partial<CallOptions>;
+  readonly signal: AbortSignal;
 }
 
 function unary<Request, Response>(
   send: Unary<Request, Response>,
-  { request, metadata, options }: Message<Request>,
-  signal: AbortSignal,
+  request: Request,
+  { metadata, options, signal }: Message,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const cancel = (): void => sent.cancel();
