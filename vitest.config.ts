@@ -17,6 +17,7 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "test/pins/**/*.test.ts"],
           isolate: false,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -27,6 +28,8 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+          // another number of workers than the unit tests have, so another group: after them
+          sequence: { groupOrder: 1 },
         },
       },
     ],
