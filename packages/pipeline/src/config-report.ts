@@ -39,7 +39,10 @@ export function createReport(document: ParsedDocument): ConfigReport {
         ...error,
         instancePath: pointer + error.instancePath,
       }));
-      problems.push(...problemsFromSchema(document, placed));
+      // A variable without a value is one problem, not two.
+      const known = new Set(problems.map((problem) => problem.path));
+      const found = problemsFromSchema(document, placed);
+      problems.push(...found.filter((problem) => !known.has(problem.path)));
     },
     done: () => ({ problems: problems.toSorted(inFile), warnings: warnings.toSorted(inFile) }),
   };
