@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { createJournal } from "@countersign/journal";
 import { unseal, verifyChain } from "@countersign/model";
 import { expect, test } from "vitest";
@@ -22,7 +23,7 @@ import {
 } from "../../packages/journal/src/testing/otlp-receiver.ts";
 
 const LONG = process.env["COUNTERSIGN_LONG"] === "1";
-const CHILD = join(import.meta.dirname, "fixtures", "journal-child.ts");
+const CHILD = fileURLToPath(new URL("./fixtures/journal-child.ts", import.meta.url));
 
 /** Seeded: a failure can be repeated. */
 function randomFrom(seed: number): () => number {

@@ -32,7 +32,7 @@ export interface TornTail {
 }
 
 /** Something an epoch holds. */
-export interface Step {
+interface Step {
   readonly records: readonly JournalRecord[];
   /** Durable once, unreadable now. */
   readonly lost: readonly SeqRange[];

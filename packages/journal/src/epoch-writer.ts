@@ -31,7 +31,7 @@ export interface Durable {
 }
 
 /** What every segment of the epoch says. */
-export type EpochHeader = Omit<SegmentHeader, "segment" | "firstSeq" | "prev" | "format">;
+type EpochHeader = Omit<SegmentHeader, "segment" | "firstSeq" | "prev" | "format">;
 
 /** What a writer needs. */
 export interface EpochWriterOptions {

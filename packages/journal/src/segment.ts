@@ -10,7 +10,7 @@ import { appendAll } from "./whole-file.ts";
  * Version of the form on disk. Whatever a later one changes, the header frame stays, so that this one can tell and leave
  * the epoch alone.
  */
-export const SEGMENT_FORMAT = 1;
+const SEGMENT_FORMAT = 1;
 
 /** What a segment says of itself; each repeats the epoch's, since earlier ones are deleted when acknowledged. */
 export interface SegmentHeader {

@@ -35,7 +35,7 @@ test("what is not durable yet is not shipped", async () => {
 });
 
 test("with an OpenTelemetry SDK in the process, our requests run in a context that makes no spans", async () => {
-  // The registry and the key are those of @opentelemetry/api 1.x and @opentelemetry/core; test/e2e has the real ones.
+  // The registry and the key are those of @opentelemetry/api 1.x and @opentelemetry/core; the real ones are in test/chaos.
   const registry = globalThis as Record<symbol, unknown>;
   const key = Symbol.for("opentelemetry.js.api.1");
   const before = registry[key];
