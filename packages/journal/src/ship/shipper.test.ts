@@ -349,3 +349,23 @@ test.concurrent("an endpoint that is no URL is refused, and the message does not
     /^(?!.*secret).*OTLP/,
   );
 });
+
+test.concurrent("a tail that was cut off after the epoch had ended in order is recorded as lost", async () => {
+  using s = scratch();
+  const dead = s.journal({ emitter: "origin" });
+  for (let n = 0; n < 5; n++) await dead.append(decision());
+  const epoch = dead.status().epoch as string;
+  await dead.stop("shutdown", soon());
+  const path = join(s.directory, "journal", "origin", "0000000001", "00000000.wal");
+  const bytes = readFileSync(path);
+  writeFileSync(path, bytes.subarray(0, bytes.length - 1_000));
+  const receiver = await startOtlpReceiver();
+  const journal = s.journal({ emitter: "origin", ship: { endpoint: receiver.endpoint } });
+  await journal.append(decision());
+  await eventually(() => receiver.events().some((event) => event.kind === "lost"));
+  await journal.stop("shutdown", soon());
+  const lost = receiver.events().find((event) => event.kind === "lost");
+  const { records } = (JSON.parse(lost?.text ?? "") as { data: { records: object } }).data;
+  expect(records).toEqual({ epoch, fromSeq: seqs(receiver, epoch).length, toSeq: 6 });
+  await receiver.stop();
+});
