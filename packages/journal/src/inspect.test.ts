@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { follow, listEpochs, readEpoch } from "./inspect.ts";
-import { decision, scratch, soon } from "./testing/journal-fixture.ts";
+import { createFaultyFs } from "./testing/faulty-fs.ts";
+import { decision, eventually, scratch, soon } from "./testing/journal-fixture.ts";
 import { join } from "node:path";
 
 // Nothing here is measured; a busy machine may take its time.
@@ -41,11 +42,13 @@ test.each([true, false])("following, from the start: %s", async (fromStart) => {
   const first = s.journal({ limits: { segmentBytes: 4_096, reserveBytes: 0 } });
   await first.append(decision("before"));
   const stop = new AbortController();
+  const fs = createFaultyFs();
   const names: string[] = [];
   const following = (async () => {
     for await (const { event } of follow(directory, {
       signal: stop.signal,
       fromStart,
+      fs,
       pollMs: 1,
     })) {
       const { call } = event.event.data as { call?: { name?: string } };
@@ -53,8 +56,8 @@ test.each([true, false])("following, from the start: %s", async (fromStart) => {
       if (call?.name === "last") stop.abort();
     }
   })();
-  // A look or two, so that "from now on" has begun.
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  // The second look has begun, so the first is over: from now on is now.
+  await eventually(() => fs.calls.filter((call) => call.path === directory).length >= 2);
   for (let n = 0; n < 10; n++) await first.append(decision(`a${n}`));
   await first.stop("shutdown", soon());
   const second = s.journal();

@@ -114,7 +114,8 @@ test.concurrent("a receiver that is not there: appends go on, and everything arr
   for (let n = 0; n < 20; n++) await journal.append(decision());
   const event = await journal.append(decision());
   expect(await journal.acknowledged(event, 100)).toBe(false);
-  expect(journal.status()).toMatchObject({ shipping: "retrying", unacknowledged: 23 });
+  await eventually(() => journal.status().shipping === "retrying");
+  expect(journal.status().unacknowledged).toBe(23);
   const receiver = await startOtlpReceiver(port);
   await eventually(() => journal.status().unacknowledged === 0);
   await journal.stop("shutdown", soon());
