@@ -1,2 +1,2 @@
 export { exporterContract } from "./exporter-contract.ts";
-export type { ExporterFixture } from "./exporter-contract.ts";
+export type { ContractCheck, DestinationMood, ExporterFixture } from "./exporter-contract.ts";

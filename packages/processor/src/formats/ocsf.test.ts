@@ -79,7 +79,8 @@ const EVENTS: Readonly<Record<string, SealedEvent>> = {
 
 test.each(Object.keys(EVENTS))("%s: golden, and valid by the published schema", async (name) => {
   const activity = toOcsf(EVENTS[name] as SealedEvent) as Record<string, number>;
-  expect(validatePublished(activity), JSON.stringify(validatePublished.errors)).toBe(true);
+  validatePublished(activity);
+  expect(validatePublished.errors).toBeNull();
   expect(ocsfProblem(activity)).toBeUndefined();
   // Across members no schema looks.
   expect(activity["type_uid"]).toBe(

@@ -7,6 +7,7 @@ import {
   sha256Hex,
   silentLogger,
   unseal,
+  type WithheldEvent,
   withheldEvent,
 } from "@countersign/model";
 import {
@@ -35,7 +36,7 @@ interface Bench {
   readonly quarantined: Letter[];
   /** What happens next, in order. */
   readonly steps: string[];
-  metrics(): string;
+  readonly metrics: () => string;
 }
 
 function bench(
@@ -208,7 +209,7 @@ test.each(SECRETS)(
     expect(quarantined[0]?.detail).not.toContain(secret);
     const [withheld] = events;
     expect(withheld?.event.type).toBe("dev.countersign.withheld.v1");
-    expect((withheld?.event.data as { of: { hash: string } }).of.hash).toBe(quarantined[0]?.hash);
+    expect((withheld?.event as WithheldEvent | undefined)?.data.of.hash).toBe(quarantined[0]?.hash);
     expect(Buffer.from(withheld?.bytes ?? []).toString()).not.toContain(secret);
   },
 );
@@ -237,7 +238,7 @@ test("a request of other people's logs alone is refused", async () => {
 });
 
 test("an empty request is taken", async () => {
-  await bench().intake.consume({ resourceLogs: [] }, SIGNAL);
+  expect(await bench().intake.consume({ resourceLogs: [] }, SIGNAL)).toBeUndefined();
 });
 
 const down = new CountersignError("UNAVAILABLE", "down");

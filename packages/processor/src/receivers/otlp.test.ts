@@ -40,6 +40,13 @@ interface Next {
   readonly http?: object;
 }
 
+function input<Batch>(
+  consume: Consumer<Batch>["consume"] | undefined,
+  pipeline: string,
+): { pipeline: string; consumer: Consumer<Batch> }[] {
+  return consume === undefined ? [] : [{ pipeline, consumer: { consume } }];
+}
+
 async function receiver(next: Next): Promise<Running> {
   const metrics = createMetrics();
   const http = {
@@ -58,8 +65,6 @@ async function receiver(next: Next): Promise<Running> {
     report: () => undefined,
     service: {} as never,
   };
-  const input = <B>(consume: Consumer<B>["consume"] | undefined, pipeline: string) =>
-    consume === undefined ? [] : [{ pipeline, consumer: { consume } }];
   const component = otlpReceiver.create({ protocols: { http } } as never, runtime, {
     traces: [...input(next.traces, "traces"), ...input(next.more, "traces/2")],
     logs: input(next.logs, "decisions"),
@@ -152,7 +157,8 @@ test.each([
     gzipSync(Buffer.alloc(300_000)),
     413,
   ],
-])("%s %s %j is answered with a status in JSON", async (path, method, headers, body, status) => {
+])("%s %s %j is answered with a status in JSON", async (...row) => {
+  const [path, method, headers, body, status] = row;
   const { url } = await receiver({ traces: ok });
   const answer = await post(`${url}${path}`, body, headers as Record<string, string>, method);
   expect(answer.status).toBe(status);
@@ -185,7 +191,10 @@ test.each([
   [new CountersignError("INPUT_INVALID", "intake: no"), 400, undefined],
   [new Error("secret payload"), 503, "1"],
 ])("a failure behind it: %s", async (error, status, retryAfter) => {
-  const { url } = await receiver({ traces: () => Promise.reject(error) });
+  const traces = async (): Promise<void> => {
+    throw error;
+  };
+  const { url } = await receiver({ traces });
   const answer = await post(`${url}/v1/traces`, JSON.stringify(spans));
   expect([answer.status, answer.headers["retry-after"]]).toEqual([status, retryAfter]);
   expect(answer.body.toString()).not.toContain("secret");
@@ -202,8 +211,7 @@ test("200 only when every pipeline took the batch", async () => {
 });
 
 test("one request too many is 503 with Retry-After, and then there is room again", async () => {
-  let release: () => void = () => undefined;
-  const gate = new Promise<void>((resolve) => (release = resolve));
+  const { promise: gate, resolve: release } = Promise.withResolvers<void>();
   let waiting = 0;
   const { url } = await receiver({ traces: async () => ((waiting += 1), await gate) });
   const held = [post(`${url}/v1/traces`, "{}"), post(`${url}/v1/traces`, "{}")];
@@ -216,8 +224,7 @@ test("one request too many is 503 with Retry-After, and then there is room again
 });
 
 test("stop lets a request under way finish and takes no new one", async () => {
-  let release: () => void = () => undefined;
-  const gate = new Promise<void>((resolve) => (release = resolve));
+  const { promise: gate, resolve: release } = Promise.withResolvers<void>();
   let waiting = 0;
   const one = await receiver({ traces: async () => ((waiting += 1), await gate) });
   const held = post(`${one.url}/v1/traces`, "{}");
