@@ -199,10 +199,13 @@ class JournalledGate implements Gate {
   }
 }
 
-/** The first frame of the stack. The message stays out: it can hold what the caller sent. */
+/** The first frame of the stack. The message stays out: it can hold what the caller sent, lines like those of a stack too. */
 function whereOf(error: unknown): string {
-  const stack = error instanceof Error ? (error.stack ?? "") : "";
-  return /^ {4}at .*$/m.exec(stack)?.[0].trim() ?? "unknown";
+  if (!(error instanceof Error)) return "unknown";
+  const { message, stack = "" } = error;
+  const start = stack.indexOf(message);
+  const frames = start < 0 ? "" : stack.slice(start + message.length);
+  return /^ {4}at .*$/m.exec(frames)?.[0].trim() ?? "unknown";
 }
 
 /** A gate over parts that are made already; `openGate` makes them from a policy file. */

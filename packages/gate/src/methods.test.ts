@@ -1,6 +1,8 @@
+import type { Human } from "@countersign/model";
 import { expect, test, describe, afterEach } from "vitest";
 import { classify, classifyNotification, hasOutcome } from "./methods.ts";
 import type { McpCall } from "./call.ts";
+import { TaskOwners } from "./tasks.ts";
 import { mcpCall, policyText, testGate, type TestGate, toolCall } from "./testing/gate.ts";
 
 const POLICY = policyText(
@@ -79,10 +81,10 @@ test.each([
   expect(classifyNotification(method)).toBe(kind);
 });
 
-const complete = (ref: unknown, known?: unknown): McpCall =>
+const complete = (ref: unknown, known?: unknown, name: unknown = "id"): McpCall =>
   mcpCall("completion/complete", {
     ref,
-    argument: { name: "id", value: "T-" },
+    argument: { name, value: "T-" },
     ...(known === undefined ? {} : { context: { arguments: known } }),
   });
 const listen = (...uris: readonly unknown[]): McpCall =>
@@ -175,8 +177,28 @@ describe("guarded methods go by their policy entry", () => {
     ],
     [
       "complete, the variable filled in before",
-      complete({ type: "ref/resource", uri: "ticket://{id}" }, { id: "T-1" }),
+      complete({ type: "ref/resource", uri: "ticket://{id}" }, { id: "T-1" }, "other"),
       "permitted",
+    ],
+    [
+      "complete a variable, with a value for it smuggled in",
+      complete({ type: "ref/resource", uri: "ticket://{id}" }, { id: "T-1" }),
+      "resource_invalid",
+    ],
+    [
+      "complete a prompt's argument, with a value for it smuggled in",
+      complete({ type: "ref/prompt", name: "letter" }, { ticket: "T-1" }, "ticket"),
+      "resource_invalid",
+    ],
+    [
+      "complete, a value that makes another URI of the template",
+      complete({ type: "ref/resource", uri: "{scheme}T-1" }, { scheme: "ticket://" }),
+      "unmapped",
+    ],
+    [
+      "complete nothing by name",
+      complete({ type: "ref/prompt", name: "greet" }, undefined, 7),
+      "malformed",
     ],
     [
       "complete, the entry does not need the variable",
@@ -200,6 +222,13 @@ describe("guarded methods go by their policy entry", () => {
     expect((await made.gate.decide(call)).reason).toBe(reason);
     expect(made.decisions()).toMatchObject([{ reason }]);
   });
+});
+
+const human = (subject: string): Human => ({
+  issuer: "https://id.example",
+  subject,
+  assurance: "bearer",
+  method: "bearer",
 });
 
 async function owned(made: TestGate): Promise<void> {
@@ -261,6 +290,18 @@ describe("tasks", () => {
     expect((await made.gate.decide(mcpCall("tasks/list", { taskId: "task-1" }))).reason).toBe(
       "task_not_owned",
     );
+  });
+
+  test("a task id that comes out for a second human belongs to neither", () => {
+    const tasks = new TaskOwners();
+    tasks.claim("task-1", human("alice"));
+    tasks.claim("task-1", human("alice"));
+    expect(tasks.owns("task-1", human("alice"))).toBe(true);
+    tasks.claim("task-1", human("mallory"));
+    expect(tasks.owns("task-1", human("mallory"))).toBe(false);
+    expect(tasks.owns("task-1", human("alice"))).toBe(false);
+    tasks.claim("task-1", human("mallory"));
+    expect(tasks.owns("task-1", human("mallory"))).toBe(false);
   });
 
   test("owners are bounded: of very many tasks the oldest are forgotten", async () => {

@@ -134,7 +134,7 @@ describe("reasons", () => {
       void lines.push(message, JSON.stringify(fields));
     const checker = {
       ...answering({}),
-      check: () => Promise.reject(new Error("4111111111111111")),
+      check: () => Promise.reject(new Error("a\n    at 4111111111111111 (file:///x:1:1)")),
     };
     const made = make({ checker, log: { ...silentLogger, error } });
     await made.gate.decide(read("T-1"));

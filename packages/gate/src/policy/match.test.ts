@@ -37,6 +37,14 @@ describe("names", () => {
     expect(createNameRules(new Map([["read", rule("read")]])).find("constructor")).toBeUndefined();
   });
 
+  test.each(["read\u0000", "read\u0000x", " read", "read\n", "re\u007fad"])(
+    "* does not take %j, which a server may shorten to another name",
+    (name) => {
+      expect(rules.find(name)).toBeUndefined();
+      expect(createNameRules(new Map([[name, rule("odd")]])).find(name)?.name).toBe("odd");
+    },
+  );
+
   test("only what is spelt out is known", () => {
     expect(rules.knows("read")).toBe(true);
     expect(rules.knows("other")).toBe(false);
@@ -94,6 +102,39 @@ describe("URIs", () => {
     });
     expect(match(["a://{x}"], "b://1/../2", true)).toMatchObject({
       rule: { name: "*" },
+      ambiguous: true,
+    });
+  });
+
+  test.each([
+    ["DOCS://open/secret", "docs://open/secret"],
+    ["docs://open/%73ecret", "docs://open/secret"],
+    ["docs://shut/a?x", "docs://shut/{a}"],
+    ["docs://shut/a#x", "docs://shut/{a}"],
+    ["docs://shut/a/", "docs://shut/{a}"],
+    ["docs://shut//a", "docs://shut/{a}"],
+    ["do\tcs://shut/a", "docs://shut/{a}"],
+    [" docs://shut/a", "docs://shut/{a}"],
+  ])("* does not take %j, which a server may read as what %s matches", (uri, stricter) => {
+    expect(match([stricter], uri, true)).toMatchObject({ rule: { name: "*" }, ambiguous: true });
+  });
+
+  test.each(["docs://open/other", "docs://shut/a/b?x", "docs:///shut/a", "DOCS://open/other"])(
+    "* takes %s, which nothing else matches in any spelling",
+    (uri) => {
+      const found = match(["docs://open/secret", "docs://shut/{a}"], uri, true);
+      expect(found).toMatchObject({ rule: { name: "*" }, ambiguous: false });
+    },
+  );
+
+  test.each([
+    "docs://open/%73ecret",
+    "docs://open/.\t.",
+    "docs://open/..\u000b",
+    "docs://open/.. ",
+  ])("%j is no plain document, for a server may read it as another", (uri) => {
+    expect(match(["docs://open/secret", "docs://open/{a}"], uri)).toMatchObject({
+      rule: { name: "docs://open/{a}" },
       ambiguous: true,
     });
   });

@@ -32,7 +32,7 @@ export interface UriMatch {
   readonly rule: Rule;
   /** The values of the pattern's variables. */
   readonly variables: Readonly<Record<string, string>>;
-  /** A variable holds a dot segment in some spelling: the server may resolve it to another resource than the one matched. */
+  /** The server may take the URI for another one than the policy did: dot segments, or a spelling that another entry matches. */
   readonly ambiguous: boolean;
 }
 
@@ -101,11 +101,16 @@ function split(segment: string): [string, string | undefined] {
   return [head as string, tail];
 }
 
+/** Names that a server may shorten to another one: at a NUL, where C ends a string, or by trimming. Only their own entry takes them. */
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const CUT = /[\u0000-\u001F\u007F]|^\s|\s$/;
+
 /** Matcher for tools or prompts. */
 export function createNameRules(rules: ReadonlyMap<string, Rule>): NameRules {
   const fallback = rules.get("*");
   return {
-    find: (name) => (name === "*" ? fallback : (rules.get(name) ?? fallback)),
+    find: (name) =>
+      name === "*" ? fallback : (rules.get(name) ?? (CUT.test(name) ? undefined : fallback)),
     knows: (name) => name !== "*" && rules.has(name),
   };
 }
@@ -128,8 +133,8 @@ export function createUriRules(
     else candidates.push({ pattern, expression: expressionOf(pattern), rule });
   }
   candidates.sort((a, b) => b.pattern.prefix.length - a.pattern.prefix.length);
-  const match = (uri: string): UriMatch | undefined => {
-    if (uri.length > MAX_URI_CHARS) return undefined;
+  /** What the policy spells out, without the fallback. */
+  const specific = (uri: string): UriMatch | undefined => {
     const literal = literals.get(uri);
     if (literal !== undefined) return { rule: literal, variables: NO_VARIABLES, ambiguous: false };
     for (const candidate of candidates) {
@@ -138,9 +143,54 @@ export function createUriRules(
         : null;
       if (found !== null) return matched(candidate, found);
     }
-    return fallback && { rule: fallback, variables: NO_VARIABLES, ambiguous: hasDotSegment(uri) };
+    return undefined;
   };
-  return { find: match };
+  const isOther = (rule: Rule, spelling: string): boolean => {
+    const other = specific(spelling)?.rule;
+    return other !== undefined && other !== rule;
+  };
+  const find = (uri: string): UriMatch | undefined => {
+    if (uri.length > MAX_URI_CHARS) return undefined;
+    if (literals.has(uri)) return specific(uri);
+    const found =
+      specific(uri) ??
+      (fallback && { rule: fallback, variables: NO_VARIABLES, ambiguous: hasDotSegment(uri) });
+    if (found === undefined || found.ambiguous) return found;
+    const { rule } = found;
+    const spellings = rule === fallback ? looseSpellings(uri) : [plainSpelling(uri)];
+    return { ...found, ambiguous: isTrimmed(uri) || spellings.some((one) => isOther(rule, one)) };
+  };
+  return { find };
+}
+
+/** URL parsers drop tabs and line ends anywhere, and controls and blanks at both ends: `.\t.` is `..` to them. NUL has its own use here. */
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const TRIMMED = /[\u0001-\u001F\u007F]|^ | $/;
+
+function isTrimmed(uri: string): boolean {
+  return TRIMMED.test(uri);
+}
+
+const UNRESERVED = /^[A-Za-z0-9._~-]$/;
+
+/** Percent-encoded unreserved characters are the characters themselves (RFC 3986, section 6.2.2.2). */
+function plainSpelling(uri: string): string {
+  return uri.replaceAll(/%[0-9a-f]{2}/gi, (octet) => {
+    const character = String.fromCharCode(Number.parseInt(octet.slice(1), 16));
+    return UNRESERVED.test(character) ? character : octet.toUpperCase();
+  });
+}
+
+/**
+ * What a server may make of a URI before it looks it up. The fallback is for what no entry matches in any of them: else
+ * `DOCS://x` would be judged more mildly than `docs://x`, which the SDK's own URL parser makes of it.
+ */
+function looseSpellings(uri: string): readonly string[] {
+  const plain = plainSpelling(uri);
+  const parsed = URL.parse(plain)?.href ?? plain;
+  const path = parsed.replace(/[?#].*$/s, "");
+  const collapsed = path.replaceAll(/(?<!:\/?)\/{2,}/g, "/").replace(/(?<=[^:/])\/$/, "");
+  return [plain, parsed, path, collapsed];
 }
 
 /** A variable takes no `/`, and nothing that ends a path (`?`, `#`) or that URL parsers turn into a slash (`\`). */

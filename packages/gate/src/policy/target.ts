@@ -19,6 +19,8 @@ export interface Target {
 /** Marks a variable of a URI template that has no value yet, so a template that needs it finds none. No URI holds it. */
 const NO_VALUE = "\u0000";
 const MAX_TARGETS = 32;
+/** What a variable can stand for without making another URI of it. */
+const SEGMENT = /^[^/?#\\]+$/;
 const VARIABLE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 type Params = Readonly<Record<string, unknown>>;
@@ -34,7 +36,7 @@ export function targetsOf(policy: Policy, method: string, params: unknown): Targ
       return named(policy.prompts, params["name"], params["arguments"]);
     case "resources/read":
     case "resources/subscribe":
-      return typeof params["uri"] === "string" ? [byUri(policy, params["uri"])] : "malformed";
+      return typeof params["uri"] === "string" ? [byGiven(policy, params["uri"])] : "malformed";
     case "subscriptions/listen":
       return listened(policy, params["notifications"]);
     case "completion/complete":
@@ -46,7 +48,7 @@ export function targetsOf(policy: Policy, method: string, params: unknown): Targ
 
 /** The target of a list entry: nothing is known but its name or URI. */
 export function targetOfEntry(policy: Policy, entry: ListEntry): Target {
-  if ("uri" in entry) return byUri(policy, entry.uri);
+  if ("uri" in entry) return byGiven(policy, entry.uri);
   if ("uriTemplate" in entry) return byUri(policy, expand(entry.uriTemplate, undefined));
   return byName(policy[entry.kind === "tool" ? "tools" : "prompts"], entry.name, undefined);
 }
@@ -62,6 +64,12 @@ function byName(rules: Policy["tools"], name: string, args: Params | undefined):
   const scope = { name, arguments: args ?? {} };
   const target = { name, nameKnown: rules.knows(name), scope, ambiguous: false };
   return rule === undefined ? target : { ...target, rule };
+}
+
+/** A URI that somebody wrote, not one of ours with gaps in it. */
+function byGiven(policy: Policy, uri: string): Target {
+  const target = byUri(policy, uri);
+  return uri.includes(NO_VALUE) ? { ...target, ambiguous: true } : target;
 }
 
 function byUri(policy: Policy, uri: string): Target {
@@ -86,7 +94,7 @@ function listened(policy: Policy, notifications: unknown): Targets {
   const distinct = new Set<string>(uris);
   return distinct.size > MAX_TARGETS
     ? "too_many_checks"
-    : [...distinct].map((uri) => byUri(policy, uri));
+    : [...distinct].map((uri) => byGiven(policy, uri));
 }
 
 /**
@@ -97,8 +105,12 @@ function completed(policy: Policy, params: Params): Targets {
   const { ref, argument, context } = params;
   if (!isRecord(ref) || !isRecord(argument) || (context !== undefined && !isRecord(context)))
     return "malformed";
-  const known = context?.["arguments"];
-  if (known !== undefined && !isRecord(known)) return "malformed";
+  const filledIn = context?.["arguments"];
+  const completing = argument["name"];
+  if (typeof completing !== "string" || (filledIn !== undefined && !isRecord(filledIn)))
+    return "malformed";
+  // A caller who gives what is being completed a value would be judged by that value and shown the completions of another.
+  const { [completing]: _completing, ...known } = filledIn ?? {};
   if (ref["type"] === "ref/prompt") return named(policy.prompts, ref["name"], known);
   if (ref["type"] !== "ref/resource" || typeof ref["uri"] !== "string") return "malformed";
   return [byUri(policy, expand(ref["uri"], known))];
@@ -107,7 +119,7 @@ function completed(policy: Policy, params: Params): Targets {
 function expand(uriTemplate: string, values: Params | undefined): string {
   return uriTemplate.replaceAll(VARIABLE, (_, name: string) => {
     const value = values !== undefined && Object.hasOwn(values, name) ? values[name] : undefined;
-    return typeof value === "string" && value !== "" ? value : NO_VALUE;
+    return typeof value === "string" && SEGMENT.test(value) ? value : NO_VALUE;
   });
 }
 

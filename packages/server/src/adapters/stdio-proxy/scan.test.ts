@@ -89,6 +89,7 @@ test.each([
   ["keys that differ in case only", '{"method":"ping","Method":"tools/call"}', "duplicate_key"],
   ["the long s is an s to Go", '{"params":{},"param\u017F":{}}', "duplicate_key"],
   ["the Kelvin sign is a k", '{"k":1,"\u212A":2}', "duplicate_key"],
+  ["a NUL ends a key in C", String.raw`{"params":{"name":1,"name\u0000x":2}}`, "duplicate_key"],
   ["lone high surrogate", String.raw`{"a":"\ud800"}`, "lone_surrogate"],
   ["lone low surrogate", String.raw`{"a":"\udc00"}`, "lone_surrogate"],
   ["reversed pair", String.raw`{"a":"\udc00\ud800"}`, "lone_surrogate"],

@@ -334,8 +334,10 @@ class Keys {
   }
 }
 
-/** A key without its case. */
+/** A key without its case, and without what C never sees: a string ends there at its first NUL. */
 export function fold(key: string): string {
+  const nul = key.indexOf("\0");
+  if (nul !== -1) return fold(key.slice(0, nul));
   // Lower case first turns the Kelvin sign into k; upper case then turns the long s into S.
   return key.toLowerCase().toUpperCase();
 }
