@@ -95,11 +95,9 @@ test("embedded: events to the archive and the SIEM's file, leaks to quarantine, 
         new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: `${otlp}/v1/traces` }) }),
       ],
     });
-    const parent = provider
-      .getTracer("t")
-      .startSpan("tools/call read_ticket", {
-        attributes: { "mcp.method.name": "tools/call", card: CARD },
-      });
+    const parent = provider.getTracer("t").startSpan("tools/call read_ticket", {
+      attributes: { "mcp.method.name": "tools/call", card: CARD },
+    });
     provider.getTracer("t").startSpan(`pay ${CARD}`, {}, trace.setSpan(ROOT_CONTEXT, parent)).end();
     parent.end();
     await provider.forceFlush();

@@ -1,3 +1,4 @@
+import { CountersignError } from "@countersign/model";
 import type { Component } from "./component.ts";
 import type { Consumer } from "./consumer.ts";
 
@@ -49,7 +50,8 @@ class Batcher<Batch> implements Component, Consumer<Batch> {
 
   consume(batch: Batch, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const cancel = (): void => reject(signal.reason);
+      const cancel = (): void =>
+        reject(new CountersignError("CANCELLED", "batch: stopped while it waited for others"));
       signal.addEventListener("abort", cancel, { once: true });
       const release = (): void => signal.removeEventListener("abort", cancel);
       this.#add({

@@ -7,7 +7,7 @@ import { type ConfigShape, SECTION } from "./config-shape.ts";
 import type { ComponentKind, ComponentSpec, ConfigFault, Reference } from "./spec.ts";
 
 /** Configured components of one kind, by id. */
-export type ComponentsOf<Kind extends ComponentKind> = ReadonlyMap<
+type ComponentsOf<Kind extends ComponentKind> = ReadonlyMap<
   string,
   Configured<Extract<ComponentSpec, { kind: Kind }>>
 >;

@@ -111,8 +111,18 @@ test("consumers start before producers, receivers stop first", async () => {
   await graph.stop(AbortSignal.timeout(1000));
   expect(graph.health().phase).toBe("stopping");
   expect(diary).toEqual([
-    ...["start out/1", "start out/2", "start step/b", "start step/a", "start side", "start in"],
-    ...["stop in", "stop step/a", "stop step/b", "stop side", "stop out/1", "stop out/2"],
+    "start out/1",
+    "start out/2",
+    "start step/b",
+    "start step/a",
+    "start side",
+    "start in",
+    "stop in",
+    "stop step/a",
+    "stop step/b",
+    "stop side",
+    "stop out/1",
+    "stop out/2",
   ]);
 });
 
@@ -122,11 +132,10 @@ test("a batch goes through the processors in order and to every exporter", async
   expect(diary).toEqual(["through step/a", "through step/b", "at out/1", "at out/2"]);
 });
 
+const fail = (id: string): Promise<void> =>
+  id === "out/2" ? Promise.reject(new CountersignError("UNAVAILABLE", "down")) : Promise.resolve();
+
 test("one exporter that fails is a failure", async () => {
-  const fail = (id: string): Promise<void> =>
-    id === "out/2"
-      ? Promise.reject(new CountersignError("UNAVAILABLE", "down"))
-      : Promise.resolve();
   const { inputs } = world(ONE, { consume: fail });
   await expect(Promise.all(send(inputs))).rejects.toMatchObject({ code: "UNAVAILABLE" });
 });

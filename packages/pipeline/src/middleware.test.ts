@@ -49,13 +49,14 @@ test.each<ErrorCode>(["REJECTED", "INPUT_INVALID", "BUG", "CANCELLED", "CONFIG_I
   },
 );
 
+const pick = (batch: string[], indexes: readonly number[]): string[] =>
+  indexes.map((index) => batch[index] as string);
+
 test("retry: only what failed is sent again", async () => {
   const next = failing([
     failure("UNAVAILABLE", { failed: [0, 2] }),
     failure("UNAVAILABLE", { failed: [1] }),
   ]);
-  const pick = (batch: string[], indexes: readonly number[]): string[] =>
-    indexes.map((index) => batch[index] as string);
   await createRetry<string[]>(next as Consumer<string[]>, { ...quick, pick }).consume(
     ["a", "b", "c"],
     SIGNAL,

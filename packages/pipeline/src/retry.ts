@@ -84,7 +84,6 @@ class Retry<Batch> implements Component, Consumer<Batch> {
 
   #givesUp(startedMs: number, waitMs: number): boolean {
     const { maxElapsedMs } = this.#options;
-    if (this.#stopped.signal.aborted) return true;
     return maxElapsedMs !== undefined && performance.now() - startedMs + waitMs > maxElapsedMs;
   }
 

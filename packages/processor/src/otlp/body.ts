@@ -35,7 +35,7 @@ export function readBody(
     const sink = encoding === "gzip" ? gunzipSink(limits) : plainSink(limits);
     let taken = 0;
     const settle = (run: () => void): void => {
-      request.off("data", onData).off("end", onEnd).off("error", onGone).off("aborted", onGone);
+      request.off("data", onData).off("end", onEnd).off("error", onGone).off("close", onGone);
       run();
     };
     const fail = (fault: RequestFault["fault"]): void =>
@@ -46,9 +46,12 @@ export function readBody(
       else sink.write(chunk);
     };
     const onEnd = (): void => sink.end();
-    const onGone = (): void => fail(FAULTS.incomplete);
+    const onGone = (): void => {
+      // `close` also follows a request that came whole.
+      if (!request.complete) fail(FAULTS.incomplete);
+    };
     sink.settle((body) => settle(() => resolve(body)), fail);
-    request.on("data", onData).on("end", onEnd).on("error", onGone).on("aborted", onGone);
+    request.on("data", onData).on("end", onEnd).on("error", onGone).on("close", onGone);
   });
 }
 

@@ -181,22 +181,16 @@ export const LOGS_REQUEST: Message = {
   ],
 };
 
-function response(name: string, rejected: string): Message {
-  return {
-    name,
-    fields: [
-      field(1, "partialSuccess", {
-        name: "PartialSuccess",
-        fields: [field(1, rejected, "int64"), field(2, "errorMessage", "string")],
-      }),
-    ],
-  };
-}
-
 /** `ExportTraceServiceResponse`. */
-export const TRACE_RESPONSE: Message = response("ExportTraceServiceResponse", "rejectedSpans");
-/** `ExportLogsServiceResponse`. */
-export const LOGS_RESPONSE: Message = response("ExportLogsServiceResponse", "rejectedLogRecords");
+export const TRACE_RESPONSE: Message = {
+  name: "ExportTraceServiceResponse",
+  fields: [
+    field(1, "partialSuccess", {
+      name: "PartialSuccess",
+      fields: [field(1, "rejectedSpans", "int64"), field(2, "errorMessage", "string")],
+    }),
+  ],
+};
 
 /** `google.rpc.Status` without details. */
 export const RPC_STATUS: Message = {

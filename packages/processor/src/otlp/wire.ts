@@ -100,10 +100,9 @@ export class WireReader {
     else throw malformed(`wire type ${wire}`);
   }
 
+  /** Whatever it says: what it is used for checks it against the end. */
   #length(): number {
-    const length = this.varint();
-    if (length > BigInt(this.#end - this.#at)) throw truncated();
-    return Number(length);
+    return Number(this.varint());
   }
 
   #skip(bytes: number): number {

@@ -31,7 +31,7 @@ export interface Scrubber {
 }
 
 /** Attributes that may pass, and how many were dropped. */
-export interface ScrubbedAttributes {
+interface ScrubbedAttributes {
   readonly kept: readonly KeyValue[];
   readonly dropped: number;
 }

@@ -15,9 +15,12 @@ const ORIGIN = "test.example/a";
 interface Bench {
   readonly directory: string;
   /** A receiver that hands on to `consume`, started. */
-  follow(consume: Consumer<Decisions>["consume"], pipeline?: string): Promise<Component>;
-  append(count: number, epoch: string): Promise<readonly string[]>;
-  close(): Promise<void>;
+  readonly follow: (
+    consume: Consumer<Decisions>["consume"],
+    pipeline?: string,
+  ) => Promise<Component>;
+  readonly append: (count: number, epoch: string) => Promise<readonly string[]>;
+  readonly close: () => Promise<void>;
 }
 
 async function bench(directory: string = scratch()): Promise<Bench> {
