@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,23 +14,32 @@ import { needlesOf, searchBytes } from "./leak-search.ts";
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(root, "packages", "cli", "bin", "countersign.js");
 const jaeger = findTool("jaeger");
-const OTLP_PORT = "14318";
-const API = "http://127.0.0.1:16686";
 const DEADLINE_MS = 90_000;
 
 let home: string;
 let server: ChildProcess | undefined;
+let otlp: string;
+let api: string;
 
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), "countersign-jaeger-"));
   if (jaeger === undefined) return;
+  const [otlpPort, queryPort, grpcPort, healthPort] = await freePorts(4);
+  otlp = `http://127.0.0.1:${otlpPort}`;
+  api = `http://127.0.0.1:${queryPort}`;
   server = spawn(jaeger, ["--config", "deploy/jaeger/config.yaml"], {
     cwd: root,
-    env: { ...process.env, JAEGER_OTLP_PORT: OTLP_PORT },
+    env: {
+      ...process.env,
+      JAEGER_OTLP_PORT: String(otlpPort),
+      JAEGER_QUERY_PORT: String(queryPort),
+      JAEGER_GRPC_PORT: String(grpcPort),
+      JAEGER_HEALTH_PORT: String(healthPort),
+    },
     stdio: "ignore",
   });
   const until = Date.now() + DEADLINE_MS;
-  while (!(await fetch(`${API}/api/services`).catch(() => undefined))?.ok) {
+  while (!(await fetch(`${api}/api/services`).catch(() => undefined))?.ok) {
     if (Date.now() > until || server.exitCode !== null) throw new Error("Jaeger did not start");
     await delay(100);
   }
@@ -37,6 +48,15 @@ afterAll(() => {
   server?.kill();
   rmSync(home, { recursive: true, force: true });
 });
+
+/** Free loopback ports, all different: each is held until the last one is known. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((one) => once(one, "listening")));
+  const ports = servers.map((one) => (one.address() as { port: number }).port);
+  await Promise.all(servers.map((one) => once(one.close(), "close")));
+  return ports;
+}
 
 interface JaegerSpan {
   readonly operationName: string;
@@ -57,7 +77,7 @@ test.skipIf(jaeger === undefined)(
           PATH: process.env["PATH"] ?? "",
           HOME: home,
           TMPDIR: home,
-          OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${OTLP_PORT}`,
+          OTEL_EXPORTER_OTLP_ENDPOINT: otlp,
         },
         stdio: ["ignore", "ignore", "pipe"],
       },
@@ -67,7 +87,7 @@ test.skipIf(jaeger === undefined)(
     const code = await new Promise((resolve) => child.once("close", resolve));
     expect({ code, stderr }).toMatchObject({ code: 0 });
 
-    const text = await (await fetch(`${API}/api/traces?service=tickets&limit=200`)).text();
+    const text = await (await fetch(`${api}/api/traces?service=tickets&limit=200`)).text();
     const { data } = JSON.parse(text) as { data: { spans: JaegerSpan[] }[] };
     const moved = data.find(({ spans }) =>
       spans.some(({ operationName }) => operationName === "tools/call move_ticket"),
