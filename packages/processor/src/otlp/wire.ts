@@ -1,7 +1,6 @@
 // The protobuf wire format: bytes in, primitive values out, and back. Nothing of OTLP in here.
+import { isUtf8 } from "node:buffer";
 import { CountersignError } from "@countersign/model";
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Wire types. Groups (3, 4) are refused: proto3 has none. */
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
@@ -32,10 +31,10 @@ export class WireReader {
 
   /** Field number and wire type. */
   tag(): { readonly number: number; readonly wire: number } {
-    const tag = this.varint();
-    const number = Number(tag >> 3n);
+    const tag = this.#small();
+    const number = Math.floor(tag / 8);
     if (number < 1 || number > 0x1fffffff) throw malformed("a field number that cannot be");
-    return { number, wire: Number(tag & 7n) };
+    return { number, wire: tag % 8 };
   }
 
   /** Up to 64 bits, unsigned. */
@@ -76,12 +75,9 @@ export class WireReader {
   }
 
   string(): string {
-    try {
-      return utf8.decode(this.bytes());
-    } catch (error) {
-      if (error instanceof CountersignError) throw error;
-      throw malformed("text that is not UTF-8");
-    }
+    const bytes = this.bytes();
+    if (!isUtf8(bytes)) throw malformed("text that is not UTF-8");
+    return bytes.toString("utf8");
   }
 
   /** A reader of an embedded message. */
@@ -102,6 +98,19 @@ export class WireReader {
 
   /** Whatever it says: what it is used for checks it against the end. */
   #length(): number {
+    return this.#small();
+  }
+
+  /** A varint as a number: one that is longer than 4 bytes is rare here, and its last digits do not matter. */
+  #small(): number {
+    let value = 0;
+    const start = this.#at;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    this.#at = start;
     return Number(this.varint());
   }
 
