@@ -1,7 +1,8 @@
-import { ROOT_CONTEXT, context, trace } from "@opentelemetry/api";
+import { ROOT_CONTEXT, context, createTraceState, propagation, trace } from "@opentelemetry/api";
 import type { Gate } from "@countersign/gate";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type IncomingCall, createEnforcer } from "./enforce.ts";
+import { startOutgoing } from "./outgoing-span.ts";
 import { type GateScene, openScene } from "./testing/gate-scene.ts";
 import { type TraceRecorder, recordTraces } from "./testing/trace-recorder.ts";
 
@@ -201,6 +202,37 @@ describe("trace context", () => {
     expect(recorder.span("authorize")?.spanContext().traceId).not.toContain("4bf92f");
   });
 
+  test("its tracestate goes on to the handler, and into no span of ours", async () => {
+    const ambient = trace.wrapSpanContext({
+      traceId: "a".repeat(32),
+      spanId: "b".repeat(16),
+      traceFlags: 1,
+      traceState: createTraceState("h=secret"),
+    });
+    const opened = await context.with(trace.setSpan(ROOT_CONTEXT, ambient), () =>
+      enforcer().open(aCall({ meta: { traceparent: TRACEPARENT, tracestate: "v=secret" } })),
+    );
+    if (opened.effect !== "run") throw new Error("blocked");
+    const carrier: Record<string, string> = {};
+    opened.run(() => {
+      propagation.inject(context.active(), carrier);
+      trace.getActiveSpan()?.setAttribute("by.handler", true);
+      startOutgoing({ method: "roots/list", transport: "stdio" }, recorder.provider).run(() => 0);
+    });
+    opened.finish({ status: "completed" });
+    await expect.poll(() => recorder.spans()).toHaveLength(3);
+    const server = recorder.span("tools/call read_ticket");
+    expect(carrier).toEqual({
+      traceparent: `00-4bf92f3577b34da6a3ce929d0e0e4736-${server?.spanContext().spanId}-01`,
+      tracestate: "v=secret",
+    });
+    expect(server?.attributes).toMatchObject({ "by.handler": true });
+    for (const span of recorder.spans()) {
+      expect(span.spanContext().traceState).toBeUndefined();
+      expect(span.links.filter((link) => link.context.traceState !== undefined)).toEqual([]);
+    }
+  });
+
   test("flag 00 leaves the spans unrecorded and the event as it is", async () => {
     const traceparent = TRACEPARENT.replace(/01$/, "00");
     const opened = await enforcer().open(aCall({ meta: { traceparent, tracestate: "v=secret" } }));
@@ -230,6 +262,21 @@ test("an error decision is an error of authorize; its reason is the type", async
     "error.type": "cancelled",
   });
   expect(recorder.span("authorize")?.status.code).toBe(2);
+});
+
+test("a name that only * takes names no span, until the server lists it", async () => {
+  const gate = enforcer();
+  const prompt = { method: "prompts/get", params: { name: "greet" } };
+  const first = await gate.open(aCall(prompt));
+  if (first.effect === "run") first.finish({ status: "completed" });
+  expect(recorder.span("prompts/get")?.attributes).not.toHaveProperty("gen_ai.prompt.name");
+  const list = await gate.open(aCall({ method: "prompts/list" }));
+  if (list.effect === "run") await list.filter?.({ prompts: [{ name: "greet" }] });
+  const second = await gate.open(aCall(prompt));
+  if (second.effect === "run") second.finish({ status: "completed" });
+  expect(recorder.span("prompts/get greet")?.attributes).toMatchObject({
+    "gen_ai.prompt.name": "greet",
+  });
 });
 
 test("opt-in attributes: only when asked for by name", async () => {

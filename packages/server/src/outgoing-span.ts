@@ -10,6 +10,7 @@ import {
 import * as model from "@countersign/model";
 import { isRecord } from "./json.ts";
 import { injectInto } from "./propagate.ts";
+import { carryState, startWithoutState } from "./trace-state.ts";
 
 /** A request that a server sends to its client. Nothing of it is gated: CLIENT span only (contract, section 5). */
 export interface OutgoingRequest {
@@ -32,10 +33,13 @@ export function startOutgoing(
   request: OutgoingRequest,
   provider: TracerProvider = trace.getTracerProvider(),
 ): OutgoingSpan {
-  const span = provider
-    .getTracer(model.TRACER_SERVER)
-    .startSpan(request.method, { kind: SpanKind.CLIENT, attributes: attributesOf(request) });
-  const active = trace.setSpan(context.active(), span);
+  const span = startWithoutState(
+    provider.getTracer(model.TRACER_SERVER),
+    request.method,
+    { kind: SpanKind.CLIENT, attributes: attributesOf(request) },
+    context.active(),
+  );
+  const active = carryState(context.active(), span);
   return {
     params: injectInto(active, request.params),
     run: (send) => watch(span, () => context.with(active, send)),

@@ -10,6 +10,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { isRecord } from "./json.ts";
+import { withoutState } from "./trace-state.ts";
 
 /** Where a SERVER span hangs: its parent, and a link when the process already had an active (HTTP) span. */
 export interface Parent {
@@ -37,7 +38,8 @@ export function parentOf(meta: Readonly<Record<string, unknown>> | undefined): P
   const remote = trace.getSpanContext(extracted) ?? parseTraceparent(meta["traceparent"]);
   if (remote === undefined || !isSpanContextValid(remote)) return { context: ambient, links: [] };
   const here = trace.getSpanContext(ambient);
-  const links = here !== undefined && isSpanContextValid(here) ? [{ context: here }] : [];
+  const links =
+    here !== undefined && isSpanContextValid(here) ? [{ context: withoutState(here) }] : [];
   const baggage = propagation.getBaggage(extracted);
   const parent = trace.setSpanContext(ambient, remote);
   return {

@@ -18,6 +18,7 @@ import {
 } from "@countersign/gate";
 import { isRecord } from "./json.ts";
 import { type Parent, traceparentOf } from "./propagate.ts";
+import { carryState, startWithoutState } from "./trace-state.ts";
 
 /** Span attributes of level O in the attribute contract: off unless the application asks for them by name. */
 export interface OptInAttributes {
@@ -86,7 +87,8 @@ class TracedCalls implements CallSpans {
   }
 
   server(call: McpCall, parent: Parent): ActiveSpan {
-    const span = this.#tracer.startSpan(
+    const span = startWithoutState(
+      this.#tracer,
       methodText(call.method),
       {
         kind: SpanKind.SERVER,
@@ -95,7 +97,7 @@ class TracedCalls implements CallSpans {
       },
       parent.context,
     );
-    return activate(span, parent.context);
+    return activate(span, carryState(parent.context, span));
   }
 
   #resourceUri(call: McpCall): Attributes {
@@ -107,13 +109,14 @@ class TracedCalls implements CallSpans {
   }
 
   authorize(server: ActiveSpan): ActiveSpan {
-    const span = this.#tracer.startSpan("authorize", { kind: SpanKind.INTERNAL }, server.context);
-    return activate(span, server.context);
+    const options = { kind: SpanKind.INTERNAL };
+    const span = startWithoutState(this.#tracer, "authorize", options, server.context);
+    return activate(span, trace.setSpan(server.context, span));
   }
 
   decided(spans: DecisionSpans, verdict: Verdict, about: Decided): void {
     const { span } = spans.authorize;
-    const named = nameAttributes(about.call.method, verdict);
+    const named = nameAttributes(about.call, verdict);
     span.setAttributes({
       ...verdictAttributes(verdict, about),
       ...named,
@@ -178,9 +181,8 @@ const ERROR_STATUS: ReadonlyMap<CallOutcome["status"], string> = new Map([
   ["unknown", "unknown"],
 ]);
 
-function activate(span: Span, parent: Context): ActiveSpan {
+function activate(span: Span, context: Context): ActiveSpan {
   const traceparent = traceparentOf(span.spanContext());
-  const context = trace.setSpan(parent, span);
   return traceparent === undefined ? { span, context } : { span, context, traceparent };
 }
 
@@ -208,10 +210,11 @@ function methodText(method: string): string {
   return METHOD.test(method) && model.detect(method) === undefined ? method : model.OTHER_METHOD;
 }
 
-/** The tool or prompt, when the policy maps it: a name that nobody wrote down is the caller's free text. */
-function nameAttributes(method: string, verdict: Verdict): Attributes {
-  const { callName: name } = verdict;
-  if (name === undefined || verdict.rule === undefined) return {};
+/** The tool or prompt, when the policy or the server knows it: a name that only `*` takes is the caller's free text. */
+function nameAttributes({ method, toolKnown }: McpCall, verdict: Verdict): Attributes {
+  const { callName: name, rule } = verdict;
+  if (name === undefined || rule === undefined) return {};
+  if (rule.endsWith(".*") && toolKnown !== true) return {};
   if (method === "tools/call") return { [model.ATTR_GEN_AI_TOOL_NAME]: name };
   if (method === "prompts/get") return { [model.ATTR_GEN_AI_PROMPT_NAME]: name };
   return {};
