@@ -2,6 +2,7 @@ import type { Human } from "@countersign/model";
 import { expect, test, describe, afterEach } from "vitest";
 import { classify, classifyNotification, hasOutcome } from "./methods.ts";
 import type { McpCall } from "./call.ts";
+import { type Target, targetsOf } from "./policy/target.ts";
 import { TaskOwners } from "./tasks.ts";
 import { mcpCall, policyText, testGate, type TestGate, toolCall } from "./testing/gate.ts";
 
@@ -236,6 +237,15 @@ async function owned(made: TestGate): Promise<void> {
   const verdict = await made.gate.decide(call);
   made.gate.finish(call, verdict, { status: "task_created", taskId: "task-1", durationUs: 1 });
 }
+
+test("a small completion does not expand to a huge URI", () => {
+  const { policy } = make().gate;
+  const ref = { type: "ref/resource", uri: "{a}".repeat(400) };
+  const { params } = complete(ref, { a: "x".repeat(100_000) });
+  const [target] = targetsOf(policy, "completion/complete", params) as [Target];
+  expect(target.rule).toBeUndefined();
+  expect(String(target.scope["uri"]).length).toBeLessThan(10_000_000);
+});
 
 describe("tasks", () => {
   test.each(["tasks/get", "tasks/result", "tasks/cancel", "tasks/update"])(

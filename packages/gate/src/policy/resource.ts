@@ -4,6 +4,8 @@ import type { Each, ObjectTemplate, Placeholder, Template } from "./template.ts"
 
 /** Most distinct elements that `[*]` may give, and most distinct checks of a call. */
 export const MAX_CHECKS = 32;
+/** Most elements that are looked at, the same ones counted again: a message holds a million, each as much work as one id. */
+const MAX_ELEMENTS = 10_000;
 
 const MAX_ID_BYTES = 1024;
 const RAW = /^[A-Za-z0-9/_|+=-]+$/;
@@ -42,6 +44,7 @@ export function resolveIds(
   }
   const elements = lookUp(scope, template.each);
   if (!Array.isArray(elements)) return "resource_invalid";
+  if (elements.length > MAX_ELEMENTS) return "too_many_checks";
   const ids = new Set<string>();
   for (const element of elements) {
     const id = resolveId(template, scope, element, options);

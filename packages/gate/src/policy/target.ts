@@ -21,6 +21,8 @@ const NO_VALUE = "\u0000";
 const MAX_TARGETS = 32;
 /** What a variable can stand for without making another URI of it. */
 const SEGMENT = /^[^/?#\\]+$/;
+/** No pattern matches a longer URI. Values are looked at before they are put in: a short template could use a long one often. */
+const MAX_URI_CHARS = 4096;
 const VARIABLE = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 type Params = Readonly<Record<string, unknown>>;
@@ -117,9 +119,11 @@ function completed(policy: Policy, params: Params): Targets {
 }
 
 function expand(uriTemplate: string, values: Params | undefined): string {
+  if (uriTemplate.length > MAX_URI_CHARS) return uriTemplate;
   return uriTemplate.replaceAll(VARIABLE, (_, name: string) => {
     const value = values !== undefined && Object.hasOwn(values, name) ? values[name] : undefined;
-    return typeof value === "string" && SEGMENT.test(value) ? value : NO_VALUE;
+    const fits = typeof value === "string" && value.length <= MAX_URI_CHARS && SEGMENT.test(value);
+    return fits ? value : NO_VALUE;
   });
 }
 

@@ -91,8 +91,8 @@ export function testGate(options: TestGateOptions): TestGate {
 function recording(journal: Journal, sealed: SealedEvent[]): Journal {
   return {
     counters: journal.counters,
-    append: async (draft) => {
-      const event = await journal.append(draft);
+    append: async (draft, options) => {
+      const event = await journal.append(draft, options);
       sealed.push(event);
       return event;
     },
@@ -138,7 +138,7 @@ ${more}
 export function delegating(journal: Journal): Journal {
   return {
     counters: journal.counters,
-    append: (draft) => journal.append(draft),
+    append: (draft, options) => journal.append(draft, options),
     acknowledged: (event, timeoutMs) => journal.acknowledged(event, timeoutMs),
     noteUnrecorded: (count, sinceMs, untilMs) => journal.noteUnrecorded(count, sinceMs, untilMs),
     status: () => journal.status(),
