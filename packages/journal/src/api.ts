@@ -19,6 +19,15 @@ export interface JournalStatus {
   readonly fault?: string;
 }
 
+/** How an event is appended. */
+export interface AppendOptions {
+  /**
+   * Nobody waits for it: it is sealed at once and in its place, but starts no sync of its own. It is on the disk with the
+   * next event that somebody waits for, with `stop`, or after `limits.gatherMs`. Default false.
+   */
+  readonly relaxed?: boolean;
+}
+
 /** A durable, hash-chained local log of sealed events. One per process and state directory. */
 export interface Journal {
   /** The gate counts here; sealed into heartbeat and stop, and `auditDenied` into the next start. */
@@ -28,7 +37,7 @@ export interface Journal {
    * Rejects UNAVAILABLE (fault, disk budget, stopped), OVERLOADED (too many wait), BUG (the event is not valid),
    * CONFIG_INVALID (the state directory cannot hold a journal). A refused event has taken no number.
    */
-  append(draft: EventDraft): Promise<SealedEvent>;
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent>;
   /** True when the processor's 200 covers the event; false when `timeoutMs` passed, or nothing is being shipped. */
   acknowledged(event: SealedEvent, timeoutMs: number): Promise<boolean>;
   /**

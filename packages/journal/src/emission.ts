@@ -9,7 +9,7 @@ import {
   type StopReason,
 } from "@countersign/model";
 import { type Acknowledgements, createAcknowledgements } from "./acknowledgements.ts";
-import type { JournalStatus } from "./api.ts";
+import type { AppendOptions, JournalStatus } from "./api.ts";
 import { type Claim, closeSettled } from "./claim.ts";
 import type { Clock } from "./clock.ts";
 import { createDiskBudget, type DiskBudget } from "./disk-budget.ts";
@@ -70,7 +70,7 @@ export interface Emission {
   readonly acknowledgements: Acknowledgements;
   readonly counters: Counters;
   /** See {@link Journal.append}. */
-  append(draft: EventDraft): Promise<SealedEvent>;
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent>;
   /** Opens the epoch if there is none. What comes of it is told to whoever appends. */
   open(): void;
   /** See {@link Journal.noteUnrecorded}. */
@@ -114,19 +114,19 @@ class EpochAfterEpoch implements Emission {
     return this.book.counters;
   }
 
-  append(draft: EventDraft): Promise<SealedEvent> {
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent> {
     if (this.ended) return Promise.reject(unavailable("journal: it was stopped"));
     const writer = this.current?.writer;
     if (writer !== undefined) {
       const refusal = this.refusal(writer);
-      return refusal === undefined ? writer.append(draft) : Promise.reject(refusal);
+      return refusal === undefined ? writer.append(draft, options) : Promise.reject(refusal);
     }
     const waitMs = this.retryAtMs - this.options.clock.now();
     if (this.opening === undefined && waitMs > 0) {
       return Promise.reject(this.downError(waitMs));
     }
     if (this.line.full) return Promise.reject(overloaded());
-    const sealed = this.line.join(draft);
+    const sealed = this.line.join(draft, options);
     this.open();
     return sealed;
   }
@@ -225,6 +225,7 @@ class EpochAfterEpoch implements Emission {
       segmentBytes: limits.segmentBytes,
       maxWaiting: limits.maxWaiting,
       maxWaitingBytes: limits.maxWaitingBytes,
+      gatherMs: limits.gatherMs,
       guard: () => this.current?.clerk.checkLease() ?? Promise.resolve(),
       onDurable: (durable) => this.advanced(durable),
       onFault: (error) => this.faulted(error),

@@ -29,6 +29,7 @@ async function open(s: Scratch, fs: FaultyFs, faults: string[] = []): Promise<Ep
     segmentBytes: 1_000_000,
     maxWaiting: 100,
     maxWaitingBytes: 1_000_000,
+    gatherMs: 10,
     onDurable: () => undefined,
     onFault: (error) => faults.push(error.code),
   });

@@ -1,5 +1,6 @@
 // The one writer of an epoch: seals in order, gathers what is pending, one write, one fdatasync, then everybody is told.
-// There is no timer: the sync that runs is the time in which the next batch gathers. Any write or sync error ends the
+// The sync that runs is the time in which the next batch gathers; a timer exists only for events that nobody waits for.
+// Any write or sync error ends the
 // epoch for good: after a failed sync the kernel may call dirty pages clean, so a retry would prove nothing.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
@@ -10,17 +11,21 @@ import {
   GENESIS,
   seal,
   type SealedEvent,
+  type SealedText,
 } from "@countersign/model";
-import { Batch } from "./batch.ts";
+import type { AppendOptions } from "./api.ts";
+import { Batch, BatchBuffers, mostFrameBytes } from "./batch.ts";
 import type { Clock } from "./clock.ts";
 import type { Position } from "./epoch-reader.ts";
-import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { type JournalFs, systemCode } from "./fs.ts";
 import { createSegment, type OpenSegment, type SegmentHeader } from "./segment.ts";
 import { appendAll } from "./whole-file.ts";
 
 /** Most bytes in one write; what is over it goes into the next. */
 const MAX_BATCH_BYTES = 1024 * 1024;
+
+/** Node's timers may fire this much early. */
+const TIMER_GRAIN_MS = 1;
 
 /** The last event known to be on the disk. */
 export interface Durable {
@@ -43,10 +48,12 @@ export interface EpochWriterOptions {
   /** Events, and bytes, that may wait at once; over it an append is refused. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
+  /** Longest time for which events that nobody waits for are kept for the sync of another. */
+  readonly gatherMs: number;
   /** Before each write: rejects to end the epoch (the directory is no longer ours). */
   guard?(): Promise<void>;
   /** After each sync, before callers are told. */
-  onDurable(durable: Durable, events: readonly SealedEvent[]): void;
+  onDurable(durable: Durable): void;
   /** Once, when the epoch has ended by a fault. */
   onFault(error: CountersignError): void;
 }
@@ -65,7 +72,7 @@ export interface EpochWriter {
    * Seals at once and resolves when the event is on the disk. Rejects UNAVAILABLE after a fault, BUG for an event that
    * is not valid; a refused event has taken no number.
    */
-  append(draft: EventDraft): Promise<SealedEvent>;
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent>;
   /** Whether the queue has room for one more. */
   hasRoom(): boolean;
   /** Waits for what is pending and closes the file. Never rejects. */
@@ -84,9 +91,11 @@ class SegmentedEpochWriter implements EpochWriter {
   private prev: string = GENESIS;
   private lastMs = 0;
   private readonly batches: Batch[] = [];
+  private readonly buffers = new BatchBuffers();
   private waiting = 0;
   private waitingBytes = 0;
   private running: Promise<void> | undefined;
+  private gathering: NodeJS.Timeout | undefined;
 
   constructor(options: EpochWriterOptions, segment: OpenSegment) {
     this.options = options;
@@ -105,29 +114,52 @@ class SegmentedEpochWriter implements EpochWriter {
     return this.waiting < maxWaiting && this.waitingBytes < maxWaitingBytes;
   }
 
-  append(draft: EventDraft): Promise<SealedEvent> {
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent> {
     if (this.fault !== undefined) return Promise.reject(this.fault);
     return new Promise((resolve, reject) => {
       const seq = this.nextSeq;
       const sealed = this.sealNext(draft, seq);
-      const size = FRAME_HEADER_BYTES + sealed.bytes.length;
       let batch = this.batches.at(-1);
-      if (batch === undefined || batch.used + size > MAX_BATCH_BYTES) {
-        batch = new Batch(seq, this.prev);
+      if (batch === undefined || batch.used + mostFrameBytes(sealed) > MAX_BATCH_BYTES) {
+        batch = new Batch(seq, this.prev, this.buffers.take());
         this.batches.push(batch);
       }
-      batch.add(seq, { sealed, resolve, reject });
+      const size = batch.add(seq, { sealed, resolve, reject });
+      if (options?.relaxed !== true) batch.awaited += 1;
       this.nextSeq = seq + 1;
       this.prev = sealed.hash;
       this.waiting += 1;
       this.waitingBytes += size;
       this.bytes += size;
-      this.running ??= this.commitAll();
+      if (this.isDue()) this.running ??= this.commitAll();
+      else this.gather(batch);
     });
   }
 
+  /** Whether the first batch is to be written now: somebody waits, or it is full and the next has begun. */
+  private isDue(): boolean {
+    return this.batches.length > 1 || (this.batches[0]?.awaited ?? 0) > 0;
+  }
+
+  /** Not unreferenced: what was sealed gets to the disk before a process ends by itself. */
+  private gather({ sinceMs }: Batch): void {
+    if (this.running !== undefined) return;
+    const waitMs = sinceMs + this.options.gatherMs - performance.now();
+    this.gathering ??= setTimeout(() => this.gathered(), Math.max(0, waitMs));
+  }
+
+  private gathered(): void {
+    this.gathering = undefined;
+    const [batch] = this.batches;
+    if (batch === undefined || this.running !== undefined) return;
+    // The batch for which the timer was set may have gone with another event, and this one have begun since.
+    const isYoung = performance.now() - batch.sinceMs < this.options.gatherMs - TIMER_GRAIN_MS;
+    if (isYoung && !this.isDue()) this.gather(batch);
+    else this.running = this.commitAll(true);
+  }
+
   /** Throws before anything is counted: a refused event takes no number. */
-  private sealNext(draft: EventDraft, seq: number): SealedEvent {
+  private sealNext(draft: EventDraft, seq: number): SealedText {
     const { emitter, epoch } = this.options.header;
     const chain: Chain = { emitter, epoch, seq, prev: this.prev };
     const nowMs = Math.max(this.options.clock.now(), this.lastMs);
@@ -136,18 +168,25 @@ class SegmentedEpochWriter implements EpochWriter {
     return sealed;
   }
 
-  private async commitAll(): Promise<void> {
+  /** Writes what is due, and, with `all`, the first batch even if nobody waits for it. */
+  private async commitAll(all = false): Promise<void> {
     // Callers of this very turn share the first write.
     await Promise.resolve();
     try {
-      for (let batch = this.batches.shift(); batch; batch = this.batches.shift()) {
+      let due = all || this.isDue();
+      while (due) {
+        const batch = this.batches.shift();
+        if (batch === undefined) break;
         await this.commit(batch);
         // Whoever was told and comes back at once shares the next write: half as many syncs at a steady load.
-        if (batch.waiters.length > 1) await nextTurn();
+        if (batch.awaited > 1) await nextTurn();
+        due = this.isDue();
       }
     } finally {
       this.running = undefined;
     }
+    const [left] = this.batches;
+    if (left !== undefined) this.gather(left);
   }
 
   private async commit(batch: Batch): Promise<void> {
@@ -167,10 +206,8 @@ class SegmentedEpochWriter implements EpochWriter {
     this.durable = { seq, hash: last.hash, position };
     this.waiting -= batch.waiters.length;
     this.waitingBytes -= batch.used;
-    this.options.onDurable(
-      this.durable,
-      batch.waiters.map((waiter) => waiter.sealed),
-    );
+    this.options.onDurable(this.durable);
+    this.buffers.give(batch.buffer);
     for (const waiter of batch.waiters) waiter.resolve(waiter.sealed);
   }
 
@@ -197,6 +234,7 @@ class SegmentedEpochWriter implements EpochWriter {
       { cause },
     );
     this.fault = fault;
+    clearTimeout(this.gathering);
     const refused = [batch, ...this.batches.splice(0)];
     this.waiting = 0;
     this.waitingBytes = 0;
@@ -207,7 +245,11 @@ class SegmentedEpochWriter implements EpochWriter {
   }
 
   async close(): Promise<void> {
-    while (this.running !== undefined) await this.running;
+    clearTimeout(this.gathering);
+    while (this.running !== undefined || this.batches.length > 0) {
+      this.running ??= this.commitAll(true);
+      await this.running;
+    }
     if (this.fault !== undefined) return;
     this.fault = new CountersignError("UNAVAILABLE", "journal: the epoch was closed");
     await this.open.file.close().catch(() => undefined);

@@ -28,23 +28,29 @@ export interface Frame {
 /** What is found at an offset: a frame, the beginning of one that goes on past the buffer, or something else. */
 export type Decoded = Frame | "short" | "bad";
 
-/** Writes a frame into `target` at `offset`, which must have room for it; returns the offset after it. */
+/**
+ * Writes a frame into `target` at `offset`, which must have room for it (3 bytes for each UTF-16 unit of a text); returns
+ * the offset after it.
+ */
 export function writeFrame(
   target: Buffer,
   offset: number,
   seq: number,
-  record: { readonly body: Uint8Array; readonly magic?: number },
+  record: { readonly body: Uint8Array | string; readonly magic?: number },
 ): number {
   const { body, magic = RECORD_MAGIC } = record;
-  if (body.length > MAX_FRAME_BODY_BYTES || !Number.isSafeInteger(seq) || seq < 0) {
+  const bodyStart = offset + FRAME_HEADER_BYTES;
+  // A text goes to its place as it is: a buffer of its own would only be copied.
+  const length = typeof body === "string" ? target.write(body, bodyStart, "utf8") : body.length;
+  if (length > MAX_FRAME_BODY_BYTES || !Number.isSafeInteger(seq) || seq < 0) {
     throw new CountersignError("BUG", "journal: a frame was made with a body or seq out of bounds");
   }
   target.writeUInt32BE(magic, offset);
-  target.writeUInt32BE(body.length, offset + 4);
+  target.writeUInt32BE(length, offset + 4);
   target.writeUInt32BE(Math.floor(seq / 0x1_0000_0000), offset + 8);
   target.writeUInt32BE(seq >>> 0, offset + 12);
-  target.set(body, offset + FRAME_HEADER_BYTES);
-  const end = offset + FRAME_HEADER_BYTES + body.length;
+  if (typeof body !== "string") target.set(body, bodyStart);
+  const end = bodyStart + length;
   target.writeUInt32BE(frameCrc(target, offset, end), offset + 16);
   return end;
 }

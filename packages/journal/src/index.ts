@@ -1,4 +1,4 @@
-export type { Journal, JournalStatus, ShippingState } from "./api.ts";
+export type { AppendOptions, Journal, JournalStatus, ShippingState } from "./api.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export { crc32c } from "./crc32c.ts";
 export {

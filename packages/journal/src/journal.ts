@@ -6,7 +6,7 @@ import {
   stderrLogger,
   type StopReason,
 } from "@countersign/model";
-import type { Journal, JournalStatus } from "./api.ts";
+import type { AppendOptions, Journal, JournalStatus } from "./api.ts";
 import { systemClock } from "./clock.ts";
 import { createEmission, type Emission } from "./emission.ts";
 import { checkEmitter } from "./emitter.ts";
@@ -35,8 +35,8 @@ class DurableJournal implements Journal {
     return this.emission.counters;
   }
 
-  append(draft: EventDraft): Promise<SealedEvent> {
-    return this.emission.append(draft);
+  append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent> {
+    return this.emission.append(draft, options);
   }
 
   async acknowledged(event: SealedEvent, timeoutMs: number): Promise<boolean> {

@@ -28,6 +28,8 @@ export interface JournalLimits {
   readonly maxWaiting: number;
   /** Bytes that may wait for the disk: 64 MiB. Over it appends reject OVERLOADED. */
   readonly maxWaitingBytes: number;
+  /** Longest time for which an event that nobody waits for is kept for the sync of another: 10. Then it gets its own. */
+  readonly gatherMs: number;
   /** Size at which a segment is closed and the next begins: 16 MiB. */
   readonly segmentBytes: number;
   /** Space for all epochs of the emitter: 1 GiB. At it appends reject UNAVAILABLE until something was shipped. */
@@ -40,6 +42,7 @@ export interface JournalLimits {
 export const DEFAULT_LIMITS: JournalLimits = {
   maxWaiting: 10_000,
   maxWaitingBytes: 64 * 1024 * 1024,
+  gatherMs: 10,
   segmentBytes: 16 * 1024 * 1024,
   diskBytes: 1024 * 1024 * 1024,
   reserveBytes: 256 * 1024,

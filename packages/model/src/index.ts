@@ -102,7 +102,7 @@ export {
 export { decisionOf, REASONS } from "./reason.ts";
 export type { Decision, Reason } from "./reason.ts";
 export { GENESIS, seal, unseal, withheldEvent } from "./seal.ts";
-export type { SealedEvent } from "./seal.ts";
+export type { SealedEvent, SealedText } from "./seal.ts";
 export { MCP_ALLOWLIST, SPAN_ATTRIBUTES } from "./span-attributes.ts";
 export type {
   AttributeAllowlist,

@@ -5,6 +5,7 @@ import type { EventDraft } from "./draft.ts";
 import { CountersignError, errorCode } from "./error.ts";
 import type { Chain, CountersignEvent, WithheldEvent } from "./event.ts";
 import { CONNECTOR_SOURCE_PREFIX, dataSchema, EMITTER_SOURCE_PREFIX, eventType } from "./names.ts";
+import { byteLength } from "./neutralise.ts";
 import { uuidv8From } from "./uuid.ts";
 import { validateClosed } from "./validate.ts";
 
@@ -14,6 +15,31 @@ export interface SealedEvent {
   /** SHA-256 of `bytes`, lower-case hex. */
   readonly hash: string;
   readonly event: CountersignEvent;
+}
+
+/** An event that was just sealed, as text. `bytes` is made of it when somebody asks. */
+export interface SealedText extends SealedEvent {
+  /** RFC 8785 text: `bytes`, before UTF-8. */
+  readonly text: string;
+}
+
+/** Whoever seals writes the text to its place at once; of most events nobody ever wants a buffer of their own. */
+class JustSealed implements SealedText {
+  readonly text: string;
+  readonly hash: string;
+  readonly event: CountersignEvent;
+  #bytes: Uint8Array | undefined;
+
+  constructor(text: string, event: CountersignEvent) {
+    this.text = text;
+    this.hash = sha256Hex(text);
+    this.event = event;
+  }
+
+  get bytes(): Uint8Array {
+    this.#bytes ??= Buffer.from(this.text, "utf8");
+    return this.#bytes;
+  }
 }
 
 /** `chain.prev` of the event with `seq` 0: 64 zeros. */
@@ -30,7 +56,7 @@ interface Slots {
  * @param time from `eventTime`; the journal sees to it that it never runs backwards.
  * @throws BUG when the event is not valid, over 32,768 bytes, or was sealed before. Names the path, never the value.
  */
-export function seal(draft: EventDraft, chain: Chain, time: string): SealedEvent {
+export function seal(draft: EventDraft, chain: Chain, time: string): SealedText {
   const slots = draft.event as unknown as Slots;
   if (slots.time !== "") throw new CountersignError("BUG", "seal: the draft was sealed before");
   slots.data.chain = {
@@ -47,11 +73,11 @@ export function seal(draft: EventDraft, chain: Chain, time: string): SealedEvent
   }
   // The builders set members in the order of RFC 8785; a property test holds them to it.
   const text = JSON.stringify(draft.event);
-  const bytes = Buffer.from(text, "utf8");
-  if (bytes.length > BOUNDS.eventBytes) {
+  // A UTF-16 unit is at most 3 bytes of UTF-8, so most texts need no count.
+  if (text.length * 3 > BOUNDS.eventBytes && byteLength(text) > BOUNDS.eventBytes) {
     throw new CountersignError("BUG", `seal: ${draft.kind} is over ${BOUNDS.eventBytes} bytes`);
   }
-  return { bytes, hash: sha256Hex(text), event: draft.event };
+  return new JustSealed(text, draft.event);
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
