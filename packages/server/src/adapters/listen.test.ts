@@ -65,7 +65,10 @@ describe("over HTTP, createMcpHandler serves it", () => {
   let close: () => Promise<void>;
   afterEach(() => close());
 
-  function serve(gated: boolean): (message: Json) => Promise<{ status: number; body: string }> {
+  function serve(
+    gated: boolean,
+    before = "",
+  ): (message: Json) => Promise<{ status: number; body: string }> {
     const handler = createMcpHandler(makeServer);
     close = () => handler.close();
     if (gated) instrumentServer(handler, { gate: scene.gate });
@@ -81,7 +84,7 @@ describe("over HTTP, createMcpHandler serves it", () => {
             "mcp-protocol-version": "2026-07-28",
             "mcp-method": "subscriptions/listen",
           },
-          body: JSON.stringify(message),
+          body: before + JSON.stringify(message),
         }),
       );
       const first = await response.body?.getReader().read();
@@ -109,6 +112,12 @@ describe("over HTTP, createMcpHandler serves it", () => {
         data: { decisionId: decision?.id },
       },
     });
+  });
+
+  test("a byte order mark hides nothing", async () => {
+    const { body } = await serve(true, "\uFEFF")(listenTo("a", "ticket://T-2"));
+    expect(body).toContain("Access denied.");
+    expect(recorded()).toEqual([["subscriptions/listen", "http", "deny", "forbidden"]]);
   });
 
   test("a handler that nobody gated honours nothing", async () => {

@@ -191,7 +191,8 @@ async function peek(request: Request): Promise<unknown> {
       if (bytes > MAX_BODY_BYTES) return undefined;
       chunks.push(chunk);
     }
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    // As `Request.text()` reads it for the SDK: a byte order mark goes.
+    return JSON.parse(new TextDecoder().decode(Buffer.concat(chunks)));
   } catch {
     return undefined;
   }

@@ -45,6 +45,13 @@ describe("a bearer token", () => {
     [{ token: "a" }, "Bearer b", { bearer: "a", conflictingBearer: true }],
     [undefined, "Bearer a, Bearer b", { bearer: "a, Bearer b" }],
     [undefined, "Basic dTpw", {}],
+    [undefined, "Bearer", { bearer: "" }],
+    [undefined, "Bearer ", { bearer: "" }],
+    [undefined, "Bearer\ta", { bearer: "a" }],
+    [undefined, "DPoP a", { bearer: "" }],
+    [{ token: "a" }, "DPoP a", { bearer: "a" }],
+    [{ token: "" }, undefined, { bearer: "" }],
+    [{ clientId: "x" }, undefined, {}],
     [undefined, undefined, {}],
   ])("authInfo %j, header %j", (authInfo, header, expected) => {
     expect(bearerOf(authInfo, header)).toEqual(expected);

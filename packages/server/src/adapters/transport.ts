@@ -24,9 +24,19 @@ export interface Bearer {
 export function bearerOf(authInfo: unknown, authorization: string | undefined): Bearer {
   const verified =
     isRecord(authInfo) && typeof authInfo["token"] === "string" ? authInfo["token"] : undefined;
-  const sent = /^Bearer +(.*)$/i.exec(authorization ?? "")?.[1]?.trim();
+  const sent = sentToken(authorization ?? "");
   const bearer = verified ?? sent;
   if (bearer === undefined) return {};
-  const conflicting = verified !== undefined && sent !== undefined && verified !== sent;
+  const conflicting = verified !== undefined && Boolean(sent) && verified !== sent;
   return conflicting ? { bearer, conflictingBearer: true } : { bearer };
+}
+
+/**
+ * An empty token, and one that is bound to a key whose proof is not looked at here (RFC 9449), are evidence that does not
+ * hold, not the absence of any. Other schemes are somebody else's: a proxy's, for instance.
+ */
+function sentToken(authorization: string): string | undefined {
+  const [, scheme, token] = /^\s*(Bearer|DPoP)(?:\s+(.*))?$/is.exec(authorization) ?? [];
+  if (scheme === undefined) return undefined;
+  return scheme.toLowerCase() === "bearer" ? (token?.trim() ?? "") : "";
 }
