@@ -278,6 +278,26 @@ test("tail of a machine without a journal ends quietly", () => {
   expect(countersign(["tail", "--no-follow"])).toEqual({ status: 0, stdout: "", stderr: "" });
 });
 
+test("tail of a journal that is named and not there: 66 and its name", () => {
+  const { status, stdout, stderr } = countersign(["tail", "--no-follow", "--journal", "nowhere"]);
+  expect({ status, stdout }).toEqual({ status: 66, stdout: "" });
+  expect(stderr).toContain("nowhere");
+});
+
+test("policy init: a program that is not there: 66, and where to look", () => {
+  const { status, stdout, stderr } = countersign(["policy", "init", "--", "no-such-program"]);
+  expect({ status, stdout }).toEqual({ status: 66, stdout: "" });
+  expect(stderr).toContain("check the command after `--`");
+});
+
+test("doctor shows each problem of a policy on a line of its own", () => {
+  const path = file("two.yaml", POLICY.replace("mode: enforce", "mode: relaxed").replace("1", "2"));
+  const { stdout } = countersign(["doctor", "--policy", path]);
+  expect(stdout).toMatch(/^fail +policy .*two\.yaml:1:10/m);
+  expect(stdout).toMatch(/^ +.*two\.yaml:4:7: mode/m);
+  expect(stdout).not.toContain("\\u{A}");
+});
+
 test("tail --url without a console there: 69 and its address", () => {
   const { status, stdout, stderr } = countersign([
     "tail",

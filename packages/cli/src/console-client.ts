@@ -103,7 +103,11 @@ class HttpConsoleClient implements ConsoleClient {
       response = await fetch(`${this.#origin}${path}`, { headers: this.#headers, signal });
     } catch (cause) {
       if (signal.aborted && signal.reason === undefined) throw cause;
-      throw new CliError(EXIT.unavailable, `no console answers at ${this.#origin}`, { cause });
+      throw new CliError(
+        EXIT.unavailable,
+        `no console answers at ${this.#origin}: is the processor running, and is this the address that it printed?`,
+        { cause },
+      );
     }
     if (response.ok) return response;
     await response.body?.cancel();

@@ -1,6 +1,12 @@
 import { open } from "node:fs/promises";
 import { CliError, EXIT } from "./exit.ts";
 
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: "it is not there",
+  EISDIR: "it is a directory, not a file",
+  EACCES: "this user may not read it (EACCES)",
+};
+
 /**
  * The text of a file that the user named.
  *
@@ -46,7 +52,7 @@ export async function requireInput(file: string): Promise<void> {
 
 function noInput(file: string, cause: unknown): CliError {
   const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-  const why = code === "ENOENT" ? "it is not there" : code;
+  const why = WHY[code] ?? code;
   return new CliError(EXIT.noInput, `cannot read ${file}: ${why}`, { cause });
 }
 

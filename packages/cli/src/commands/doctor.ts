@@ -53,7 +53,7 @@ async function doctor(
   });
   const failed = findings.some(({ level }) => level === "fail");
   if (flags.json) terminal.out(JSON.stringify({ ok: !failed, findings }, undefined, 2));
-  else for (const line of table(findings.map(row))) terminal.out(line);
+  else for (const line of table(findings.flatMap(rows))) terminal.out(line);
   return failed ? EXIT.failed : EXIT.done;
 }
 
@@ -66,6 +66,10 @@ async function programOf(target: string): Promise<string> {
   }
 }
 
-function row({ id, level, message, fix }: Finding): string[] {
-  return [level, id, shown(fix === undefined ? message : `${message}; ${fix}`)];
+/** A policy with several problems is one finding of several lines. */
+function rows({ id, level, message, fix }: Finding): string[][] {
+  const [first = "", ...more] = message.split("\n");
+  const last = fix === undefined ? [] : [fix];
+  if (more.length === 0) return [[level, id, shown([first, ...last].join("; "))]];
+  return [[level, id, shown(first)], ...[...more, ...last].map((line) => ["", "", shown(line)])];
 }

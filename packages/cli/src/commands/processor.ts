@@ -15,7 +15,7 @@ export function addProcessor(program: Command, choose: Choose): void {
     .command("processor")
     .summary("run the pipeline service until SIGTERM or SIGINT, then drain")
     .description(
-      "Runs the pipeline service: receivers, processors, connectors and exporters, as its configuration says. " +
+      "Runs the pipeline service: receivers, processors and exporters, as its configuration says. " +
         "SIGTERM or SIGINT drains it; a second one ends it.",
     )
     .requiredOption("--config <file>", "the service's configuration")

@@ -1,8 +1,9 @@
+import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Choose, example, journalOption } from "../command.ts";
 import { decisionLine } from "../decision-line.ts";
-import { describe, EXIT } from "../exit.ts";
+import { CliError, describe, EXIT } from "../exit.ts";
 import { untilSignal } from "../signals.ts";
 import type { DecisionSource, TailedDecision } from "../tail/source.ts";
 import type { Terminal } from "../terminal.ts";
@@ -51,7 +52,7 @@ function lineCount(text: string): number {
 }
 
 async function tail(flags: Flags, terminal: Terminal): Promise<number> {
-  const source = await openSource(flags);
+  const source = await openSource(flags, terminal);
   const print = (decisions: readonly TailedDecision[]): void => {
     for (const { summary, json } of decisions) {
       terminal.out(flags.json ? JSON.stringify(json) : decisionLine(summary));
@@ -75,11 +76,23 @@ async function tail(flags: Flags, terminal: Terminal): Promise<number> {
   return EXIT.done;
 }
 
-async function openSource(flags: Flags): Promise<DecisionSource> {
+async function openSource(flags: Flags, terminal: Terminal): Promise<DecisionSource> {
   if (flags.url !== undefined) {
     const { consoleSource } = await import("../tail/console-source.ts");
     return consoleSource(flags.url);
   }
   const { journalSource } = await import("../tail/journal-source.ts");
-  return journalSource(flags.journal, process.env);
+  const { journalDirectory } = await import("@countersign/server/doctor");
+  const directory = flags.journal ?? journalDirectory(process.env);
+  if (!existsSync(directory)) missing(directory, flags, terminal);
+  return journalSource(directory);
+}
+
+/** The first decision makes the directory, so its absence is a mistake only where somebody named it and wants what is in it. */
+function missing(directory: string, { follow, journal }: Flags, terminal: Terminal): void {
+  const what = `tail: there is no journal at ${directory}`;
+  if (follow) terminal.err(`countersign ${what} yet; waiting for the first decision`);
+  else if (journal !== undefined) {
+    throw new CliError(EXIT.noInput, `${what}; check --journal or COUNTERSIGN_JOURNAL`);
+  }
 }

@@ -23,7 +23,7 @@ export function policySkeleton(server: string, offer: Offer): string {
     '  subject: "user:{human.subject}"',
     "",
     "authorizer:",
-    "  relationships: []                  # exact tuples to try things with, or `spicedb: {endpoint: …}`, or `authzen: …`",
+    "  relationships: []                  # exact tuples to try things with, or `spicedb: { endpoint: …, token: … }`",
     '  # - "file:report#read@user:alice"',
     "",
     ...tools(offer.tools),

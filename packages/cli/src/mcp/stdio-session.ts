@@ -27,7 +27,8 @@ type Message = Record<string, unknown>;
 /**
  * Starts a server and initializes it.
  *
- * @throws CliError `EXIT.unavailable` when it does not start, ends, or does not answer in time.
+ * @throws CliError `EXIT.noInput` when there is no such program, `EXIT.unavailable` when it does not start, ends, or does not
+ *   answer in time.
  */
 export async function openStdioSession(
   command: string,
@@ -54,8 +55,12 @@ class Session implements StdioSession {
 
   constructor(child: Child) {
     this.#child = child;
-    child.once("error", () => this.#end("could not be started"));
-    child.once("exit", () => this.#end("ended before it answered"));
+    child.once("error", (error: NodeJS.ErrnoException) => this.#unstarted(error.code));
+    child.once("exit", (code, signal) =>
+      this.#end(
+        `ended before it answered (${signal ?? `exit ${code}`}): run it alone to see why, and check that it speaks MCP over STDIO`,
+      ),
+    );
     child.stdin.on("error", () => {}); // a server that closed its input; its exit says the rest
     createInterface({ input: child.stdout }).on("line", (line) => this.#receive(line));
   }
@@ -67,7 +72,7 @@ class Session implements StdioSession {
       clientInfo: { name: "countersign", version: "1" },
     });
     if (result === undefined)
-      throw new CliError(EXIT.unavailable, "the server refuses to initialize");
+      throw new CliError(EXIT.unavailable, "policy init: the server refuses to initialize");
     this.capabilities = asObject(result["capabilities"]);
     const { name, version } = asObject(result["serverInfo"]);
     this.server = {
@@ -84,7 +89,10 @@ class Session implements StdioSession {
     this.#send({ id, method, params });
     const timer = setTimeout(() => {
       this.#pending.get(id)?.(
-        new CliError(EXIT.unavailable, `the server did not answer ${method} within 30 s`),
+        new CliError(
+          EXIT.unavailable,
+          `policy init: the server did not answer ${method} within 30 s`,
+        ),
       );
     }, ANSWER_TIMEOUT_MS);
     const answer = await answered.finally(() => {
@@ -136,8 +144,16 @@ class Session implements StdioSession {
     }
   }
 
-  #end(what: string): void {
-    this.#ended ??= new CliError(EXIT.unavailable, `the server ${what}`);
+  #unstarted(code = "unknown error"): void {
+    const exitCode = code === "ENOENT" ? EXIT.noInput : EXIT.unavailable;
+    this.#end(
+      `could not be started (${code}): check the command after \`--\`, its path and its permissions`,
+      exitCode,
+    );
+  }
+
+  #end(what: string, exitCode: number = EXIT.unavailable): void {
+    this.#ended ??= new CliError(exitCode, `policy init: the server ${what}`);
     for (const settle of this.#pending.values()) settle(this.#ended);
   }
 }

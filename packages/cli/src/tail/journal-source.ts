@@ -1,6 +1,5 @@
 import { follow, type JournalEntry, listEpochs, readEpoch } from "@countersign/journal";
 import { type DecisionEvent, kindOf } from "@countersign/model";
-import { journalDirectory } from "@countersign/server/doctor";
 import { summaryOf } from "../decision-line.ts";
 import type { DecisionSource, TailedDecision } from "./source.ts";
 
@@ -8,13 +7,10 @@ import type { DecisionSource, TailedDecision } from "./source.ts";
  * Decisions that this machine's journal holds. What a processor acknowledged is released from the journal and can no longer be
  * seen here.
  *
- * @param directory The journal's; default: that of a process with this environment.
+ * @param directory The journal's.
  */
-export function journalSource(
-  directory: string | undefined,
-  env: NodeJS.ProcessEnv,
-): DecisionSource {
-  return new JournalSource(directory ?? journalDirectory(env));
+export function journalSource(directory: string): DecisionSource {
+  return new JournalSource(directory);
 }
 
 class JournalSource implements DecisionSource {
