@@ -19,18 +19,7 @@ const GRAPH: Record<string, readonly string[]> = {
   archive: ["journal", "model"],
   console: ["archive", "model"],
   processor: ["archive", "console", "journal", "model", "pipeline"],
-  cli: [
-    "archive",
-    "client",
-    "console",
-    "gate",
-    "identity",
-    "journal",
-    "model",
-    "pipeline",
-    "processor",
-    "server",
-  ],
+  cli: ["gate", "journal", "model", "processor", "server"],
 };
 
 /** What a process that embeds us may load, beside our own packages. Nothing native, nothing of the service half. */

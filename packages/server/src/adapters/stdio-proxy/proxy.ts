@@ -31,7 +31,7 @@ const MAX_DRAIN_ROUNDS = 20;
 const MIB = 1_024 * 1_024;
 
 /** The limits, as the guard's documentation has them. */
-export const PROXY_LIMITS: ProxyLimits = {
+const PROXY_LIMITS: ProxyLimits = {
   maxRequestBytes: 4 * MIB,
   maxAnswerBytes: 64 * MIB,
   maxCalls: 1_024,
