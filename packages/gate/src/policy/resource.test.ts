@@ -273,6 +273,8 @@ describe("templates that are refused at load", () => {
     ["ticket:{arguments id}", "root.member"],
     ["ticket:{human.subject}", "known here: arguments, name"],
     ["ticket:{arguments.id|upper}", "unknown filter"],
+    ["ticket:{arguments.id|raw|path}", "put |raw last"],
+    ["ticket:{arguments.id|raw|lower}", "put |raw last"],
     ["ticket:{arguments.id|number}", "unknown filter"],
     ["ticket:{arguments.a}{arguments.b}", "without / | or +"],
     ["ticket:{arguments.a}-{arguments.b}", "without / | or +"],

@@ -101,6 +101,10 @@ function parsePlaceholder(inside: string, rules: TemplateRules): Parsed<ParsedPl
         `has an unknown filter |${filter}; known here: ${[...rules.filters].join(", ")}`,
       );
   }
+  if (filters.slice(0, -1).includes("raw"))
+    return problem(
+      `has a filter after |raw on {${inside}}, which nothing would apply; put |raw last`,
+    );
   const lists = members.split("[*]");
   if (lists.length > 2) return problem(`has two [*] in {${inside}}`);
   if (lists.length === 2 && !rules.each)

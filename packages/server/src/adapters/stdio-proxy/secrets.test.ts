@@ -17,6 +17,7 @@ test("the server gets the guard's environment without the guard's own, and its s
   const env = {
     PATH: "/bin",
     COUNTERSIGN_POLICY: "p.yaml",
+    OTEL_EXPORTER_OTLP_LOGS_HEADERS: "authorization=ours",
     SPICEDB_TOKEN: "ours",
     UPSTREAM: "theirs",
     TOKEN: "replaced",

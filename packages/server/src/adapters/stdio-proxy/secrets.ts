@@ -5,6 +5,8 @@ import { CountersignError } from "@countersign/model";
 const MAX_SECRET_BYTES = 64 * 1_024;
 /** Everything of ours; also what a later version will read. */
 const OWN_PREFIX = "COUNTERSIGN_";
+/** What opens the processor to whoever sends events. A server that could would write its own decisions. */
+const OWN_VARIABLES: readonly string[] = ["OTEL_EXPORTER_OTLP_LOGS_HEADERS"];
 const SPEC = /^([A-Za-z_][A-Za-z0-9_]*)=(env|file):(.+)$/s;
 
 /** How the environment of the server differs from the guard's. */
@@ -30,6 +32,7 @@ export function serverEnvironment(
       (match) => match[1] as string,
     ),
   );
+  for (const variable of OWN_VARIABLES) own.add(variable);
   const given = secrets.map((spec) => readSecret(env, spec));
   for (const { variable } of given) if (variable !== undefined) own.add(variable);
   for (const [name, value] of Object.entries(env)) {
