@@ -1,6 +1,10 @@
 /* oxlint-disable no-underscore-dangle -- names of the wire */
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
 import { InMemoryTransport as LinkV1 } from "@modelcontextprotocol/sdk/inMemory.js";
+import {
+  InMemoryTaskMessageQueue,
+  InMemoryTaskStore,
+} from "@modelcontextprotocol/sdk/experimental/tasks";
 import { McpServer as ServerV1 } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { Client as ClientV2, InMemoryTransport as LinkV2 } from "@modelcontextprotocol/client";
 import {
@@ -317,6 +321,33 @@ describe.each([
     await call("read_ticket");
     expect(scene.decisions().length).toBe(1);
   });
+});
+
+test("v1: no caller can put answers into the queue of a task by naming it", async () => {
+  const scene = openScene();
+  const taskMessageQueue = new InMemoryTaskMessageQueue();
+  const server = new ServerV1(
+    { name: "tickets", version: "1" },
+    { taskStore: new InMemoryTaskStore(), taskMessageQueue },
+  );
+  server.registerTool("read_ticket", { inputSchema: { id: z.string() } }, () => done);
+  const [near, far] = LinkV1.createLinkedPair();
+  const answered = new Set<unknown>();
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- a transport is no EventTarget
+  near.onmessage = (message) => void answered.add("id" in message ? message.id : undefined);
+  instrumentServer(server, { gate: scene.gate });
+  await server.connect(far);
+  await near.start();
+  const _meta = { "io.modelcontextprotocol/related-task": { taskId: "task-1" } };
+  const read = (id: string) => ({ name: "read_ticket", arguments: { id }, _meta });
+  await near.send({ jsonrpc: "2.0", id: 1, method: "tools/call", params: read("T-1") });
+  await near.send({ jsonrpc: "2.0", id: 2, method: "tools/call", params: read("T-2") });
+  await near.send({ jsonrpc: "2.0", id: 3, method: "ping", params: { _meta } });
+  await near.send({ jsonrpc: "2.0", id: 4, method: "vendor/none", params: { _meta } });
+  await expect.poll(() => answered).toEqual(new Set([1, 2, 3, 4]));
+  expect(await taskMessageQueue.dequeueAll("task-1")).toEqual([]);
+  await near.close();
+  await scene.close();
 });
 
 test("a client is no server", async () => {

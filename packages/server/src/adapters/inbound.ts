@@ -29,6 +29,8 @@ export interface ProtocolInstance {
 
 /** What one SDK generation knows about itself. */
 export interface SdkAdapter {
+  /** The request as the SDK may see it. Default: as it came. */
+  received?(request: SdkRequest): SdkRequest;
   /** Makes a call of a request and the context that its handler gets. */
   read(self: ProtocolInstance, request: SdkRequest, extra: unknown): IncomingCall;
   /** The same for a request without a handler, of what the transport told. */
@@ -103,14 +105,13 @@ export function patchInbound(target: object, adapter: SdkAdapter): boolean {
   if (owner === undefined || typeof owner._onrequest !== "function") return false;
   if (Object.hasOwn(owner, PATCHED)) return true;
   const original = owner._onrequest;
-  owner._onrequest = function gatedOnRequest(this: ProtocolInstance, request, extra): void {
-    if (
-      enforcerOf(this) === undefined ||
-      isClient(this) ||
-      gateHandler({ self: this, adapter }, request, extra)
-    ) {
-      original.call(this, request, extra);
+  owner._onrequest = function gatedOnRequest(this: ProtocolInstance, given, extra): void {
+    if (enforcerOf(this) === undefined || isClient(this)) {
+      original.call(this, given, extra);
+      return;
     }
+    const request = adapter.received?.(given) ?? given;
+    if (gateHandler({ self: this, adapter }, request, extra)) original.call(this, request, extra);
   };
   Object.defineProperty(owner, PATCHED, { value: true });
   return true;

@@ -25,6 +25,7 @@ const negotiated = new WeakMap<object, string>();
 
 /** SDK v1, `@modelcontextprotocol/sdk`. */
 export const sdkV1: SdkAdapter = {
+  received: withoutRelatedTask,
   read: readCall,
   readBare(self, request, given) {
     const extra = isRecord(given) ? given : {};
@@ -37,6 +38,20 @@ export const sdkV1: SdkAdapter = {
     if (typeof version === "string") negotiated.set(self, version);
   },
 };
+
+const RELATED_TASK = "io.modelcontextprotocol/related-task";
+
+/**
+ * v1 believes a request that says which task it belongs to: it puts the answer, even a denial, into that task's queue, and
+ * `tasks/result` hands it to the task's owner. Whose task it is cannot be known before the SDK looks, so none is named.
+ */
+function withoutRelatedTask(request: SdkRequest): SdkRequest {
+  const { params } = request;
+  const meta = isRecord(params) ? params["_meta"] : undefined;
+  if (!isRecord(params) || !isRecord(meta) || !(RELATED_TASK in meta)) return request;
+  const { [RELATED_TASK]: _claimed, ...rest } = meta;
+  return { ...request, params: { ...params, _meta: rest } };
+}
 
 /** The session id of a transport, where it has one. It proves nothing; it tells HTTP from STDIO. */
 export function sessionOf(transport: object | undefined): { sessionId?: string } {
