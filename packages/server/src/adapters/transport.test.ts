@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, Socket, connect, createServer } from "node:net";
 import { PassThrough } from "node:stream";
 import { StdioServerTransport as StdioV1 } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { InMemoryTransport as LinkV1 } from "@modelcontextprotocol/sdk/inMemory.js";
@@ -7,7 +9,7 @@ import {
 } from "@modelcontextprotocol/server";
 import { StdioServerTransport as StdioV2 } from "@modelcontextprotocol/server/stdio";
 import { describe, expect, test } from "vitest";
-import { bearerOf, isLocal } from "./transport.ts";
+import { bearerOf, isLocal, isNetwork } from "./transport.ts";
 import { sdkV1 } from "./sdk-v1.ts";
 import { sdkV2 } from "./sdk-v2.ts";
 
@@ -35,6 +37,21 @@ describe("local is only this process's own standard input, or a link inside it",
       ].map(isLocal),
     ).toEqual([false, false, false, false, false]);
   });
+});
+
+test("standard input that is a connection is network, also when the other end is gone", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  const accepted = once(server, "connection");
+  await once(server, "listening");
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [input] = (await accepted) as [Socket];
+  expect(isNetwork(input)).toBe(true);
+  client.resetAndDestroy();
+  input.on("error", () => undefined).destroy();
+  expect(isNetwork(input)).toBe(true);
+  expect(isNetwork(new Socket().destroy())).toBe(true);
+  expect(isNetwork(new PassThrough())).toBe(false);
+  server.close();
 });
 
 describe("a bearer token", () => {

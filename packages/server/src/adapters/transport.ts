@@ -1,4 +1,5 @@
 /* oxlint-disable no-underscore-dangle -- the SDK's own names */
+import { Socket } from "node:net";
 import { isRecord } from "../json.ts";
 
 /**
@@ -9,8 +10,21 @@ import { isRecord } from "../json.ts";
 export function isLocal(transport: object | undefined): boolean {
   if (transport === undefined) return false;
   const wire = "_wire" in transport && isRecord(transport._wire) ? transport._wire : transport;
-  if ("_stdin" in wire && "_stdout" in wire) return wire._stdin === process.stdin;
+  if ("_stdin" in wire && "_stdout" in wire)
+    return wire._stdin === process.stdin && !isNetwork(process.stdin);
   return "_otherTransport" in wire && "_messageQueue" in wire;
+}
+
+/** Inputs that have been looked at: a connection that is gone does not tell any more where it went. */
+const networks = new WeakMap<object, boolean>();
+
+/** Standard input can be a connection that somebody else accepted (inetd, systemd). One that is gone already is taken for one. */
+export function isNetwork(input: object): boolean {
+  const known = networks.get(input);
+  if (known !== undefined) return known;
+  const network = input instanceof Socket && (input.remoteAddress !== undefined || input.destroyed);
+  networks.set(input, network);
+  return network;
 }
 
 /** A bearer token as it reached the server: by the SDK's verified `authInfo`, by the header, or by both. */
