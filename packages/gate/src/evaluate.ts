@@ -176,7 +176,10 @@ async function ask(
   const answers = await budget.race(
     checker.check(questions, {
       id,
-      signal: budget.signal,
+      // Asked for only by an engine that has to wait.
+      get signal() {
+        return budget.signal;
+      },
       ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
       ...(call.context === undefined ? {} : { context: call.context }),
     }),

@@ -10,6 +10,7 @@ import {
   type StopReason,
   uuidv7,
 } from "@countersign/model";
+import { Alarms } from "./alarms.ts";
 import { Budget } from "./budget.ts";
 import type { CallOutcome, ListEntry, McpCall, Verdict } from "./call.ts";
 import type { Checker } from "./check/checker.ts";
@@ -86,7 +87,7 @@ class JournalledGate implements Gate {
   readonly #journal: Journal;
   readonly #recorder: Recorder;
   readonly #clock: GateClock;
-  readonly #budgetMs: number;
+  readonly #alarms: Alarms;
   readonly #log: Logger;
 
   constructor({ policy, checker, identity, journal, clock, limits, log }: GateOptions) {
@@ -96,7 +97,7 @@ class JournalledGate implements Gate {
     this.#journal = journal;
     this.#clock = clock ?? SYSTEM_CLOCK;
     this.#recorder = new Recorder(policy, journal, this.#clock, waits);
-    this.#budgetMs = budgetMs;
+    this.#alarms = new Alarms(budgetMs);
     this.#log = log ?? silentLogger;
   }
 
@@ -176,7 +177,7 @@ class JournalledGate implements Gate {
   /** The verdict, whatever happens: our own faults are `internal`, and their details stay here, since they may carry payload. */
   async #judge(call: McpCall, id: string, judge: Judge): Promise<Evaluation> {
     if (call.signal.aborted) return { reason: "cancelled" };
-    const budget = new Budget(call.signal, this.#budgetMs);
+    const budget = new Budget(call.signal, this.#alarms);
     try {
       return await judge(id, budget);
     } catch (error) {

@@ -7,6 +7,7 @@ import {
   type SealedEvent,
   uuidv7,
 } from "@countersign/model";
+import { Alarms } from "./alarms.ts";
 import type { CallOutcome, McpCall, Verdict } from "./call.ts";
 import type { GateClock } from "./clock.ts";
 import type { Evaluation } from "./evaluate.ts";
@@ -33,12 +34,14 @@ export class Recorder {
   readonly #journal: Journal;
   readonly #clock: GateClock;
   readonly #limits: RecorderLimits;
+  readonly #alarms: Alarms;
 
   constructor(policy: Policy, journal: Journal, clock: GateClock, limits: RecorderLimits) {
     this.#policy = policy;
     this.#journal = journal;
     this.#clock = clock;
     this.#limits = limits;
+    this.#alarms = new Alarms(limits.appendMs);
   }
 
   /** Waits for the disk, and for the processor where the policy says so; then looks what happened meanwhile. */
@@ -114,31 +117,27 @@ export class Recorder {
   }
 
   /** The sealed event, or `undefined` if it could not be written in time. One that gets there later did not run. */
-  async #append(
-    call: McpCall,
-    verdict: Verdict,
-    draft: EventDraft,
-  ): Promise<SealedEvent | undefined> {
-    let waiting = true;
-    const written = this.#journal.append(draft).then(
-      (sealed) => {
-        const { counters } = this.#journal;
-        counters[verdict.decision] += 1;
-        counters.withheld += draft.withheld;
-        if (!waiting && verdict.mode === "enforce" && verdict.effect === "run")
-          this.notRun(call, verdict);
-        return sealed;
-      },
-      () => undefined,
-    );
-    const { promise: timeout, resolve } = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => resolve(undefined), this.#limits.appendMs);
-    try {
-      return await Promise.race([written, timeout]);
-    } finally {
-      waiting = false;
-      clearTimeout(timer);
-    }
+  #append(call: McpCall, verdict: Verdict, draft: EventDraft): Promise<SealedEvent | undefined> {
+    const { counters } = this.#journal;
+    return new Promise((resolve) => {
+      let waiting = true;
+      const answer = (sealed: SealedEvent | undefined): void => {
+        waiting = false;
+        letOff();
+        resolve(sealed);
+      };
+      const letOff = this.#alarms.set({ wake: () => answer(undefined) });
+      this.#journal.append(draft).then(
+        (sealed) => {
+          counters[verdict.decision] += 1;
+          counters.withheld += draft.withheld;
+          if (!waiting && verdict.mode === "enforce" && verdict.effect === "run")
+            this.notRun(call, verdict);
+          return answer(sealed);
+        },
+        () => answer(undefined),
+      );
+    });
   }
 
   async #acknowledged(sealed: SealedEvent): Promise<boolean> {

@@ -21,7 +21,8 @@ export function leakInIds(
   for (const [index, check] of checks.entries()) {
     for (const part of ["resource", "subject"] as const) {
       const id = check[part].id;
-      const detector = detectInId(id) ?? detectInId(unescapeObjectId(id) ?? id);
+      const detector =
+        detectInId(id) ?? (id.includes("=") ? detectInId(unescapeObjectId(id) ?? id) : undefined);
       if (detector !== undefined) return { detector, member: `checks[${index}].${part}.id` };
     }
   }

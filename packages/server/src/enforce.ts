@@ -114,6 +114,7 @@ class GateEnforcer implements Enforcer {
 
   #mcpCall(incoming: IncomingCall): McpCall {
     const { meta: _meta, ...call } = incoming;
+    if (this.#known.size === 0) return call;
     const name = isRecord(call.params) ? call.params["name"] : undefined;
     const kind = call.method === "tools/call" ? "tool" : "prompt";
     const known = typeof name === "string" && this.#known.has(`${kind} ${name}`);

@@ -93,19 +93,19 @@ class TracedCalls implements CallSpans {
       {
         kind: SpanKind.SERVER,
         links: [...parent.links],
-        attributes: { ...callAttributes(call), ...this.#resourceUri(call) },
+        attributes: Object.assign(callAttributes(call), this.#resourceUri(call)),
       },
       parent.context,
     );
     return activate(span, carryState(parent.context, span));
   }
 
-  #resourceUri(call: McpCall): Attributes {
-    if (this.#optIn.resourceUri !== true || !isRecord(call.params)) return {};
+  #resourceUri(call: McpCall): Attributes | undefined {
+    if (this.#optIn.resourceUri !== true || !isRecord(call.params)) return undefined;
     const { uri } = call.params;
     return typeof uri === "string"
       ? { [model.ATTR_MCP_RESOURCE_URI]: model.boundText(model.neutralise(uri), 256) }
-      : {};
+      : undefined;
   }
 
   authorize(server: ActiveSpan): ActiveSpan {
@@ -117,20 +117,20 @@ class TracedCalls implements CallSpans {
   decided(spans: DecisionSpans, verdict: Verdict, about: Decided): void {
     const { span } = spans.authorize;
     const named = nameAttributes(about.call, verdict);
-    span.setAttributes({
-      ...verdictAttributes(verdict, about),
-      ...named,
-      ...this.#optional(verdict),
-    });
+    if (span.isRecording()) {
+      const attributes = verdictAttributes(verdict, about);
+      span.setAttributes(Object.assign(attributes, named, this.#optional(verdict)));
+    }
     if (verdict.decision === "error") span.setStatus({ code: SpanStatusCode.ERROR });
     span.end();
-    spans.server.span.setAttributes({ ...eventAttributes(verdict), ...named });
+    spans.server.span.setAttributes(Object.assign(eventAttributes(verdict), named));
     if (verdict.callName !== undefined && Object.keys(named).length > 0) {
       spans.server.span.updateName(`${about.call.method} ${verdict.callName}`);
     }
   }
 
-  #optional(verdict: Verdict): Attributes {
+  #optional(verdict: Verdict): Attributes | undefined {
+    if (this.#optIn.checks !== true && this.#optIn.identity !== true) return undefined;
     const out: Attributes = {};
     const check = model.deciding(verdict.checks);
     if (this.#optIn.checks === true && check !== undefined && verdict.checks !== undefined) {
