@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Scene, childrenOf, makeScene } from "./fixtures/guard/scene.ts";
@@ -235,4 +238,23 @@ test("a server that cannot be started is a clear message and 66", async () => {
     'the server "/nowhere/server" could not be started (ENOENT)',
   );
   expect(guard.lines).toEqual([]);
+});
+
+test("standard input that somebody connected to over the network is refused: nothing starts", async () => {
+  const listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const caller = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+  const [accepted] = (await once(listener, "connection")) as [Socket];
+  const child = spawn(process.execPath, scene.guard([process.execPath, ODD]), {
+    env: scene.env,
+    stdio: [accepted, "pipe", "pipe"],
+  });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const [code] = (await once(child, "close")) as [number | null];
+  caller.destroy();
+  listener.close();
+  expect(code).toBe(78);
+  expect(said).toContain("standard input is a network connection");
+  expect(scene.decisions()).toEqual([]);
 });

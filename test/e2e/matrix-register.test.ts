@@ -80,6 +80,21 @@ test.each([
     `import { createServer } from "node:http"; createServer(() => {}).listen(0, () => console.log("served"));`,
     "listen",
   ],
+  [
+    "serves HTTP and says to whom afterwards",
+    `import { createServer } from "node:http"; createServer().listen(0).on("request", () => {}).once("listening", () => console.log("served"));`,
+    "listen",
+  ],
+  [
+    "serves HTTP/2 streams",
+    `import { createServer } from "node:http2"; createServer().on("stream", () => {}).listen(0, () => console.log("served"));`,
+    "listen",
+  ],
+  [
+    "reads its standard input before anybody else",
+    `process.stdin.prependListener("data", () => console.log("served"));`,
+    "stdin",
+  ],
 ])("a program with no gated SDK (bundled, say) that %s ends", async (_what, text, door) => {
   const { code, stdout, stderr } = await end(program("bundle.mjs", text));
   expect([code, stdout]).toEqual([CONFIG, ""]);

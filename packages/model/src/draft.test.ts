@@ -91,9 +91,13 @@ test("method, request id, protocol version and traceparent are recorded in their
     decision({ call: { ...CALL, requestId: value } }).call.requestId;
   expect(requestId(7)).toBe("7");
   expect(requestId(-7)).toBe("-7");
-  expect(requestId("4111111111111111")).toBe("4111111111111111");
+  expect(requestId("2024000000000000123")).toBe("2024000000000000123");
+  expect(requestId("6f2c1c52-8b44-4b0e-9f0d-0f5a1f0d8a11")).toBe(
+    "6f2c1c52-8b44-4b0e-9f0d-0f5a1f0d8a11",
+  );
   expect(requestId("a:b")).toBe("a:b");
-  for (const bad of [1.5, NaN, "a b", "", "a".repeat(65), `sk_live_${"a1".repeat(12)}`]) {
+  const cards = ["4111111111111111", 4111111111111111, "b:4111-1111-1111-1111"];
+  for (const bad of [1.5, NaN, "a b", "", "a".repeat(65), `sk_live_${"a1".repeat(12)}`, ...cards]) {
     expect(requestId(bad)).toBeUndefined();
   }
   const version = (protocolVersion: string): string | undefined =>

@@ -1,7 +1,7 @@
 // Text of others on its way into an event: bound, neutralised, and looked at by the detectors (contract, section 3).
 import { BOUNDS } from "./bounds.ts";
 import { CountersignError } from "./error.ts";
-import { detect } from "./detect.ts";
+import { detect, detectInId } from "./detect.ts";
 import { boundText, byteLength, isNeutral, neutralise } from "./neutralise.ts";
 
 /** What a value is read to before it is cut: a secret that the cut would split is still seen whole. */
@@ -79,13 +79,18 @@ export function methodForm(method: string, count: Withholding): string {
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
-/** A JSON-RPC id as events and spans carry it: an integer, or `[A-Za-z0-9._:-]{1,64}` without a key in it; else absent. */
+/** Anything shorter holds no card number. */
+const MIN_CARD_DIGITS = 13;
+
+/**
+ * A JSON-RPC id as events and spans carry it: an integer, or `[A-Za-z0-9._:-]{1,64}`; absent when a detector fires. A card
+ * number counts by brand and length, as in resource ids: long ids are made of digits, and one in ten passes Luhn.
+ */
 export function requestIdText(id: unknown): string | undefined {
-  if (typeof id === "number") return Number.isSafeInteger(id) ? String(id) : undefined;
-  if (typeof id !== "string" || !REQUEST_ID.test(id)) return undefined;
-  const found = /^\d+$/.test(id) ? undefined : detect(id);
-  // Long ids are made of digits and hex: a card number by chance is no leak there, a key is.
-  return found === undefined || found === "card" ? id : undefined;
+  if (typeof id === "number" && !Number.isSafeInteger(id)) return undefined;
+  if (typeof id !== "number" && (typeof id !== "string" || !REQUEST_ID.test(id))) return undefined;
+  const text = String(id);
+  return text.length < MIN_CARD_DIGITS || detectInId(text) === undefined ? text : undefined;
 }
 
 const VERSION = /^[A-Za-z0-9._-]{1,32}$/;

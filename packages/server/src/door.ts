@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { Server } from "node:net";
 import { noteStdin } from "./lifecycle.ts";
 
@@ -12,9 +13,30 @@ export function watchDoors(isGuarded: () => boolean, refuse: (door: string) => v
   const { listen } = sockets;
   sockets.listen = function watchedListen(this: Server, ...given: unknown[]): Server {
     // An HTTP server has somebody to hand requests to; a bare socket (a tool's own IPC) serves no MCP.
-    if (this.listenerCount("request") > 0 && !isGuarded()) refuse("listen");
+    if (REQUESTS.some((event) => this.listenerCount(event) > 0)) {
+      if (!isGuarded()) refuse("listen");
+    } else {
+      watchListeners(this, (event) => {
+        if (REQUESTS.includes(event) && !isGuarded()) refuse("listen");
+      });
+    }
     return listen.apply(this, given);
   };
+}
+
+/** What an HTTP/1 or HTTP/2 server emits for somebody to answer. */
+const REQUESTS: readonly string[] = ["request", "stream"];
+
+/** Hears of each listener that is added from now on, before it is. `once` and its like come by these as well. */
+function watchListeners(emitter: EventEmitter, added: (event: string) => void): void {
+  for (const name of ["on", "addListener", "prependListener"] as const) {
+    const original = emitter[name].bind(emitter) as (...given: unknown[]) => unknown;
+    emitter[name] = ((event: string, ...rest: unknown[]) => {
+      added(event);
+      original(event, ...rest);
+      return emitter;
+    }) as never;
+  }
 }
 
 /** Reading is what counts: many programs only ask `process.stdin.isTTY`. */
@@ -30,14 +52,9 @@ function watchStdin(isGuarded: () => boolean, refuse: (door: string) => void): v
       const stdin = open();
       watched = stdin;
       noteStdin(stdin);
-      for (const name of ["on", "addListener"] as const) {
-        const original = stdin[name].bind(stdin) as (...given: unknown[]) => unknown;
-        stdin[name] = ((event: string, ...rest: unknown[]) => {
-          if ((event === "data" || event === "readable") && !isGuarded()) refuse("stdin");
-          original(event, ...rest);
-          return stdin;
-        }) as never;
-      }
+      watchListeners(stdin, (event) => {
+        if ((event === "data" || event === "readable") && !isGuarded()) refuse("stdin");
+      });
       return stdin;
     },
   });

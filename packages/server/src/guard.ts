@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { type Gate, openGate } from "@countersign/gate";
-import { stderrLogger } from "@countersign/model";
+import { CountersignError, stderrLogger } from "@countersign/model";
 import { type Child, type SpawnFailure, spawnChild } from "./adapters/stdio-proxy/child.ts";
 import { type ProxyLimits, createProxy } from "./adapters/stdio-proxy/proxy.ts";
 import { type Report, createReport } from "./adapters/stdio-proxy/report.ts";
+import { isNetwork } from "./adapters/transport.ts";
 import { serverEnvironment } from "./adapters/stdio-proxy/secrets.ts";
 import { createEnforcer } from "./enforce.ts";
 import { startTelemetry } from "./telemetry.ts";
@@ -53,11 +54,18 @@ const SIGNALS: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGHUP"];
 /**
  * Runs a STDIO MCP server behind the gate until it ends. No request reaches it before its decision is durable.
  * @returns the exit code: the server's own; 128 + n when a signal ended it; 66 or 69 when it could not be started
- * @throws CountersignError CONFIG_INVALID for a policy or a secret that cannot be used; then nothing was started
+ * @throws CountersignError CONFIG_INVALID for a policy or a secret that cannot be used, or an input that is a network connection; then nothing was started
  */
 export async function runGuard(options: GuardOptions): Promise<number> {
   const env = options.env ?? process.env;
   const stderr = options.stderr ?? process.stderr;
+  if (isNetwork(options.stdin ?? process.stdin)) {
+    // Whoever connected would act as the account that runs the guard (inetd, systemd sockets).
+    throw new CountersignError(
+      "CONFIG_INVALID",
+      "guard: standard input is a network connection. The guard serves the process that starts it; run it from there.",
+    );
+  }
   const childEnv = serverEnvironment(env, {
     secrets: options.secrets ?? [],
     policyText: readPolicy(options.policy),
