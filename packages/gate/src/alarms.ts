@@ -4,7 +4,8 @@ export interface Sleeper {
 }
 
 interface Entry {
-  readonly sleeper: Sleeper;
+  /** Taken out with the entry: tables that a set has outgrown would hold it, and a whole call, until the next full collection. */
+  sleeper: Sleeper | undefined;
   readonly dueMs: number;
 }
 
@@ -24,12 +25,13 @@ export class Alarms {
 
   /** Gives the function that lets the sleeper off. */
   set(sleeper: Sleeper): () => void {
-    const entry = { sleeper, dueMs: performance.now() + this.#afterMs };
+    const entry: Entry = { sleeper, dueMs: performance.now() + this.#afterMs };
     this.#entries.add(entry);
     if (this.#timer === undefined) this.#wait(this.#afterMs);
     else if (this.#entries.size === 1) this.#timer.ref();
     return () => {
       this.#entries.delete(entry);
+      entry.sleeper = undefined;
       if (this.#entries.size === 0) this.#timer?.unref();
     };
   }
@@ -48,7 +50,7 @@ export class Alarms {
         return;
       }
       this.#entries.delete(entry);
-      entry.sleeper.wake();
+      entry.sleeper?.wake();
     }
   }
 }

@@ -83,7 +83,7 @@ function atOnce<Value>(run: () => Value): Promise<Value> {
   try {
     return Promise.resolve(run());
   } catch (error) {
-    return Promise.reject(error as Error);
+    return Promise.reject(error);
   }
 }
 
