@@ -111,3 +111,22 @@ test("every dependency is pinned to one version", () => {
 test("lockfile names no download host", () => {
   expect(readFileSync(join(root, "pnpm-lock.yaml"), "utf8")).not.toMatch(/https?:\/\//);
 });
+
+// An older Node lacks `registerHooks`; imported by name, it would end the process with a syntax error instead of one sentence.
+test.each([
+  ["server", ["activate.ts", "sdk-hook.ts"]],
+  ["client", ["register.ts"]],
+])("register of %s can tell an old Node that it is old", (name, files) => {
+  for (const file of files) {
+    const text = readFileSync(join(root, "packages", name, "src", file), "utf8");
+    expect(text).toContain('import * as nodeModule from "node:module"');
+    expect(text).not.toMatch(/import\s*\{[^}]*registerHooks/);
+  }
+  if (name === "client")
+    expect(files.map((file) => staticImports(name, file))).toEqual([["node:module"]]);
+});
+
+function staticImports(name: string, file: string): string[] {
+  const text = readFileSync(join(root, "packages", name, "src", file), "utf8");
+  return [...text.matchAll(/^import .*from "([^"]+)"/gm)].map((match) => match[1] as string);
+}

@@ -1,23 +1,13 @@
 // node --import @countersign/client/register agent.js
 // Instruments every copy of the MCP SDK's client that this process loads. Traces go where the OTEL_* variables say.
-import { stderrLogger } from "@countersign/model";
-import { patchTarget } from "./instrument.ts";
-import { onProcessEnd } from "./lifecycle.ts";
-import { hookClientLoads } from "./sdk-hook.ts";
-import { createClientSpans } from "./spans.ts";
-import { startTelemetry } from "./telemetry.ts";
+import * as nodeModule from "node:module";
 
-const log = stderrLogger("client.register");
-const spans = createClientSpans();
-
-hookClientLoads(({ package: name, version, Client }) => {
-  if (Client === undefined || !patchTarget(Client.prototype, spans)) {
-    log.error("this copy of the MCP SDK is built differently from what can be instrumented", {
-      package: name,
-      version,
-    });
-  }
-});
-
-const telemetry = await startTelemetry({ serviceName: "mcp-client", log });
-if (telemetry !== undefined) onProcessEnd(() => telemetry.shutdown());
+// An older Node can neither hook loads nor link the rest, so nothing is imported before that is known.
+if (typeof nodeModule.registerHooks === "function") {
+  const { activate } = await import("./activate.ts");
+  await activate();
+} else {
+  process.stderr.write(
+    `client.register: Node ${process.versions.node} is too old, nothing is instrumented; it needs 22.15 or later\n`,
+  );
+}

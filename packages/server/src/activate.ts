@@ -1,5 +1,5 @@
 import { accessSync, constants, writeSync } from "node:fs";
-import { registerHooks } from "node:module";
+import * as nodeModule from "node:module"; // by name, an older Node would not even link this file
 import { basename, resolve } from "node:path";
 import { classify } from "@countersign/gate/methods";
 import { isExplicit } from "./adapters/inbound.ts";
@@ -40,7 +40,7 @@ const LAUNCHERS: ReadonlySet<string> = new Set([
  */
 export async function activate(env: NodeJS.ProcessEnv = process.env): Promise<void> {
   if (LAUNCHERS.has(basename(process.argv[1] ?? ""))) return;
-  if (typeof registerHooks !== "function")
+  if (typeof nodeModule.registerHooks !== "function")
     fail(`Node ${process.versions.node} is too old; it needs 22.15 or later`);
   const file = env["COUNTERSIGN_POLICY"];
   if (file === undefined || file === "")

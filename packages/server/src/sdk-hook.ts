@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { registerHooks } from "node:module";
+import * as nodeModule from "node:module"; // see activate.ts
 import { fileURLToPath } from "node:url";
 
 /** One copy of the SDK at the moment it has been evaluated and nobody has used it yet. */
@@ -89,7 +89,7 @@ export function hookSdkLoads(onLoad: (sdk: LoadedSdk) => void): void {
     });
   };
   Object.defineProperty(globalThis, Symbol.for(key), { value: report });
-  registerHooks({
+  nodeModule.registerHooks({
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context);
       const index = pointOf(url, versions);
