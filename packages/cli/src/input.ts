@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { CliError, EXIT } from "./exit.ts";
 
@@ -39,6 +40,16 @@ export async function readStandardInput(maxBytes: number): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** The code of the system error that keeps this user from listing a directory; undefined when it can be listed. */
+export function unlistable(directory: string): string | undefined {
+  try {
+    readdirSync(directory);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "unknown error";
+  }
 }
 
 /** Rejects with `EXIT.noInput` when a file that is needed later cannot be opened now. */

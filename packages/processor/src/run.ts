@@ -20,14 +20,26 @@ export interface RunOptions {
 }
 
 /** Exit codes of the command line (sysexits where there is one). */
-const EXIT = { done: 0, failed: 1, noInput: 66, unavailable: 69, bug: 70, config: 78 } as const;
+const EXIT = {
+  done: 0,
+  failed: 1,
+  noInput: 66,
+  unavailable: 69,
+  bug: 70,
+  cannotWrite: 73,
+  config: 78,
+} as const;
 
 /** Time to drain. */
 const STOP_MS = 10_000;
 
+const CANNOT_WRITE: ReadonlySet<string> = new Set(
+  ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "EEXIST"], // EEXIST: a file where a directory should be
+);
+
 /**
  * Runs the service until `signal` aborts, then drains it. Resolves with an exit code: 0 stopped in order, 1 not everything
- * drained, 66 no such file, 69 something needed is not there (a port, a disk), 70 our bug, 78 configuration. Never rejects.
+ * drained, 66 no such file, 69 something needed is not there (a port, the archive), 70 our bug, 73 cannot write, 78 configuration. Never rejects.
  */
 export async function runProcessor(options: RunOptions): Promise<number> {
   const logger = options.logger ?? ((component: string) => stderrLogger(component));
@@ -95,9 +107,16 @@ function exitOf(error: unknown): number {
   const code = errorCode(error);
   if (code === "CONFIG_INVALID") return EXIT.config;
   if (code === "BUG") return EXIT.bug;
+  if (code === undefined && CANNOT_WRITE.has(systemCode(error))) return EXIT.cannotWrite;
   return code === "CANCELLED" ? EXIT.done : EXIT.unavailable;
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : "not an error";
+  if (!(error instanceof Error)) return "not an error";
+  if (errorCode(error) !== undefined || !CANNOT_WRITE.has(systemCode(error))) return error.message;
+  return `${error.message}; make it a directory that this user may write, or configure another`;
+}
+
+function systemCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? "";
 }

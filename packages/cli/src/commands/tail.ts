@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Choose, example, journalOption } from "../command.ts";
 import { decisionLine } from "../decision-line.ts";
 import { CliError, describe, EXIT } from "../exit.ts";
+import { unlistable } from "../input.ts";
 import { untilSignal } from "../signals.ts";
 import type { DecisionSource, TailedDecision } from "../tail/source.ts";
 import type { Terminal } from "../terminal.ts";
@@ -84,12 +84,23 @@ async function openSource(flags: Flags, terminal: Terminal): Promise<DecisionSou
   const { journalSource } = await import("../tail/journal-source.ts");
   const { journalDirectory } = await import("@countersign/server/doctor");
   const directory = flags.journal ?? journalDirectory(process.env);
-  if (!existsSync(directory)) missing(directory, flags, terminal);
+  const code = unlistable(directory);
+  if (code !== undefined) unreadable(directory, code, { flags, terminal });
   return journalSource(directory);
 }
 
 /** The first decision makes the directory, so its absence is a mistake only where somebody named it and wants what is in it. */
-function missing(directory: string, { follow, journal }: Flags, terminal: Terminal): void {
+function unreadable(
+  directory: string,
+  code: string,
+  { flags: { follow, journal }, terminal }: { flags: Flags; terminal: Terminal },
+): void {
+  if (code !== "ENOENT") {
+    throw new CliError(
+      EXIT.noInput,
+      `tail: this user cannot read the journal ${directory} (${code})`,
+    );
+  }
   const what = `tail: there is no journal at ${directory}`;
   if (follow) terminal.err(`countersign ${what} yet; waiting for the first decision`);
   else if (journal !== undefined) {
