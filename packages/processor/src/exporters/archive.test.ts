@@ -31,7 +31,11 @@ test("what has no place in a chain does not keep the rest out", async () => {
   await exporter.start(SIGNAL);
   const [good, bad] = sealedEvents(2) as [Decisions["events"][number], Decisions["events"][number]];
   const { chain: _chain, ...data } = bad.event.data as { chain: object };
-  const placeless = { ...bad, event: { ...bad.event, data } } as unknown as typeof bad;
+  const placeless = {
+    ...bad,
+    bytes: bad.bytes,
+    event: { ...bad.event, data },
+  } as unknown as typeof bad;
   await expect(exporter.consume({ events: [placeless, good] }, SIGNAL)).rejects.toMatchObject({
     code: "REJECTED",
     failed: [0],

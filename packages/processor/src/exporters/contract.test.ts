@@ -118,7 +118,7 @@ for (const format of ["native", "ocsf"] as const) {
 
 /** An event whose time is none: valid JSON, no valid OCSF. */
 function spoil(sealed: Decisions["events"][number]): Decisions["events"][number] {
-  return { ...sealed, event: { ...sealed.event, time: "never" } };
+  return { ...sealed, bytes: sealed.bytes, event: { ...sealed.event, time: "never" } };
 }
 
 contract<Traces>(memoryExporter, "memory", () => {
