@@ -17,7 +17,8 @@ import {
   uuidv7,
 } from "@countersign/model";
 import { expect, test } from "vitest";
-import { embeddedHome, freePort, type Running, startProcessor } from "./processor-process.ts";
+import { embeddedHome, type Running, startProcessor } from "./processor-process.ts";
+import { freePort } from "../free-port.ts";
 
 const DIGEST = `sha256:${"0".repeat(64)}`;
 const EPOCH: EpochInfo = {

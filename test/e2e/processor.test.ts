@@ -17,7 +17,8 @@ import {
   uuidv7,
 } from "@countersign/model";
 import { expect, test } from "vitest";
-import { embeddedHome, freePort, startProcessor } from "./processor-process.ts";
+import { embeddedHome, startProcessor } from "./processor-process.ts";
+import { freePort } from "../free-port.ts";
 
 function sealed(seq: number, prev: string): SealedEvent {
   const draft = draftDecision({
@@ -71,7 +72,7 @@ const logs = (records: readonly object[]): object => ({
 const CARD = "4111 1111 1111 1111";
 
 test("embedded: events to the archive and the SIEM's file, leaks to quarantine, junk to dead letters, spans to the page", async () => {
-  using home = embeddedHome(await freePort());
+  using home = embeddedHome(0);
   const processor = await startProcessor(home.config);
   try {
     const { otlp, health_check: health, metrics } = processor.endpoints as Record<string, string>;
@@ -167,7 +168,7 @@ test("a port that is taken: 69 and a sentence that says which", async () => {
 });
 
 test("an archive that another process has: 69, and the other one goes on", async () => {
-  using home = embeddedHome(await freePort());
+  using home = embeddedHome(0);
   const first = await startProcessor(home.config);
   try {
     await expect(startProcessor(home.config)).rejects.toThrow(/ended with 69:[^]*archive/);
@@ -181,7 +182,7 @@ test("an archive that another process has: 69, and the other one goes on", async
 });
 
 test("a configuration with problems: 78 and every problem with its place; a missing file: 66", async () => {
-  using home = embeddedHome(await freePort(), (yaml) =>
+  using home = embeddedHome(0, (yaml) =>
     yaml.replace("preset: mcp", "preset: mpc").replace("[archive] }", "[archives] }"),
   );
   await expect(startProcessor(home.config)).rejects.toThrow(
@@ -191,7 +192,7 @@ test("a configuration with problems: 78 and every problem with its place; a miss
 });
 
 test("dead letters that cannot be written: 503, and nothing was acknowledged", async () => {
-  using home = embeddedHome(await freePort());
+  using home = embeddedHome(0);
   const processor = await startProcessor(home.config);
   try {
     rmSync(join(home.directory, "dead-letter"), { recursive: true });

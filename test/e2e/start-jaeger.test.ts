@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { PLANTED } from "@countersign/demo/planted";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findTool } from "../deploy/found-tool.ts";
+import { freePort } from "../free-port.ts";
 import { needlesOf, searchBytes } from "./leak-search.ts";
 
 // A real Jaeger, with the configuration that deploy/ ships, behind `start`: OTEL_EXPORTER_OTLP_ENDPOINT and nothing else.
@@ -24,7 +23,9 @@ let api: string;
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), "countersign-jaeger-"));
   if (jaeger === undefined) return;
-  const [otlpPort, queryPort, grpcPort, healthPort] = await freePorts(4);
+  const [otlpPort, queryPort, grpcPort, healthPort] = await Promise.all(
+    [1, 2, 3, 4].map(() => freePort()),
+  );
   otlp = `http://127.0.0.1:${otlpPort}`;
   api = `http://127.0.0.1:${queryPort}`;
   server = spawn(jaeger, ["--config", "deploy/jaeger/config.yaml"], {
@@ -48,15 +49,6 @@ afterAll(() => {
   server?.kill();
   rmSync(home, { recursive: true, force: true });
 });
-
-/** Free loopback ports, all different: each is held until the last one is known. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((one) => once(one, "listening")));
-  const ports = servers.map((one) => (one.address() as { port: number }).port);
-  await Promise.all(servers.map((one) => once(one.close(), "close")));
-  return ports;
-}
 
 interface JaegerSpan {
   readonly operationName: string;

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { createServer } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { PLANTED, PLANTED_TEXT } from "@countersign/demo/planted";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { findTool } from "../deploy/found-tool.ts";
+import { freePort } from "../free-port.ts";
 import { type Leak, needlesOf, searchBytes, searchDirectory } from "./leak-search.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -284,11 +284,3 @@ test.skipIf(spicedb === undefined)(
   },
   DEADLINE_MS,
 );
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -2,10 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { v1 } from "@authzed/authzed-node";
+import { freePort } from "../free-port.ts";
 
 /** A running server, which a test may stop, freeze, and start again on the same port. */
 export interface SpiceDbServer {
@@ -141,15 +142,6 @@ function relationshipOf(text: string): v1.Relationship {
       ? {}
       : { optionalExpiresAt: { seconds: String(Date.parse(expiration) / 1000), nanos: 0 } }),
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
