@@ -4,7 +4,10 @@ import type { StdioSession } from "./stdio-session.ts";
 export interface OfferedTool {
   readonly name: string;
   readonly readOnly: boolean;
-  /** Names of string arguments, required ones first. */
+  /**
+   * Arguments that may name a resource: the required strings and arrays of strings (`paths[*]`), or, without any, the
+   * optional ones.
+   */
   readonly textArguments: readonly string[];
 }
 
@@ -61,20 +64,28 @@ function toTool(entry: Entry): OfferedTool[] {
   const schema = isEntry(entry["inputSchema"]) ? entry["inputSchema"] : {};
   const properties = isEntry(schema["properties"]) ? schema["properties"] : {};
   const required = Array.isArray(schema["required"]) ? schema["required"] : [];
-  const texts = Object.keys(properties).filter((key) => {
-    const property = properties[key];
-    return isEntry(property) && property["type"] === "string";
-  });
+  const texts = Object.keys(properties).filter((key) => placeholder(key, properties[key]) !== "");
+  const needed = texts.filter((key) => required.includes(key));
   const annotations = isEntry(entry["annotations"]) ? entry["annotations"] : {};
   return [
     {
       name,
       readOnly: annotations["readOnlyHint"] === true,
-      textArguments: texts.toSorted(
-        (left, right) => Number(required.includes(right)) - Number(required.includes(left)),
+      textArguments: (needed.length > 0 ? needed : texts).map((key) =>
+        placeholder(key, properties[key]),
       ),
     },
   ];
+}
+
+/** `path` for a string, `paths[*]` for an array of strings, and nothing for whatever else. */
+function placeholder(key: string, property: unknown): string {
+  if (!isEntry(property)) return "";
+  if (property["type"] === "string") return key;
+  const { items } = property;
+  return property["type"] === "array" && isEntry(items) && items["type"] === "string"
+    ? `${key}[*]`
+    : "";
 }
 
 function isEntry(value: unknown): value is Entry {

@@ -52,3 +52,19 @@ test("uncommenting a line maps that tool", () => {
   expect(() => loadPolicy(text, "skeleton.yaml", {})).not.toThrow();
   expect(text).toContain('"read": { permission: read, resource: "file:{arguments.path}" }');
 });
+
+test("a tool with two resources has a check for each, an array one for each element", () => {
+  const text = policySkeleton("urn:mcp:files", {
+    ...nothing,
+    tools: [
+      { name: "move", readOnly: false, textArguments: ["source", "destination"] },
+      { name: "read_all", readOnly: true, textArguments: ["paths[*]"] },
+    ],
+  });
+  expect(text).toContain(
+    `#  "move":\n#    - { permission: write, resource: "TYPE:{arguments.source}" }\n#    - { permission: write, resource: "TYPE:{arguments.destination}" }\n`,
+  );
+  expect(text).toContain(
+    `#  "read_all": { permission: read, resource: "TYPE:{arguments.paths[*]}" }`,
+  );
+});

@@ -39,19 +39,24 @@ export function policySkeleton(server: string, offer: Offer): string {
 function tools(offered: readonly OfferedTool[]): string[] {
   if (offered.length === 0) return [];
   return [
-    "# Uncomment what may be called, and say which permission on which resource it takes.",
+    "# Uncomment what may be called, and say which permission on which resource it takes. Every argument that may name a",
+    "# resource has its own check, and all of them must hold: delete the checks of those that name none.",
     "tools: {}",
-    ...offered.map((tool) => {
-      const argument = tool.textArguments[0];
-      const resource =
-        argument !== undefined && /^[A-Za-z_][A-Za-z0-9_]*$/.test(argument)
-          ? `TYPE:{arguments.${argument}}`
-          : "TYPE:ID";
-      const permission = tool.readOnly ? "read" : "write";
-      return `#  ${quoted(tool.name)}: { permission: ${permission}, resource: "${resource}" }`;
-    }),
+    ...offered.flatMap(toolEntry),
     "",
   ];
+}
+
+/** Rather one check too many than one too few: what is not checked is allowed to anybody who may call the tool at all. */
+function toolEntry(tool: OfferedTool): string[] {
+  const permission = tool.readOnly ? "read" : "write";
+  const named = tool.textArguments.filter((name) => /^[A-Za-z_][A-Za-z0-9_]*(\[\*\])?$/.test(name));
+  const checks = (
+    named.length === 0 ? ["TYPE:ID"] : named.map((name) => `TYPE:{arguments.${name}}`)
+  ).map((resource) => `{ permission: ${permission}, resource: "${resource}" }`);
+  return checks.length === 1
+    ? [`#  ${quoted(tool.name)}: ${checks[0]}`]
+    : [`#  ${quoted(tool.name)}:`, ...checks.map((check) => `#    - ${check}`)];
 }
 
 function resources(offer: Offer): string[] {
