@@ -17,6 +17,7 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "test/pins/**/*.test.ts"],
           isolate: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
@@ -28,7 +29,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
-          // another number of workers than the unit tests have, so another group: after them
+          // after the unit tests
           sequence: { groupOrder: 1 },
         },
       },
