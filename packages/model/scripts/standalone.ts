@@ -1,6 +1,7 @@
 // JSON Schemas to one TypeScript module of validators, ahead of time: no eval at run time, and no ajv in the product.
 import { Ajv, type Options } from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
+import { packLines } from "./pack-lines.ts";
 
 /** What to generate. */
 export interface StandaloneOptions {
@@ -27,7 +28,7 @@ export function standaloneModule(options: StandaloneOptions): string {
   };
   const ajv = new Ajv({ ...settings, schemas: options.schemas.map(withoutDialect) });
   const code = standalone.default(ajv, { ...options.validators });
-  return header(options) + withOwnRuntime(code, Object.keys(options.validators));
+  return header(options) + packLines(withOwnRuntime(code, Object.keys(options.validators)));
 }
 
 /**
