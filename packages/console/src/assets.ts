@@ -20,6 +20,7 @@ const BUILT = join(PACKAGE, "dist", "web");
 const WRITTEN_FILES: Readonly<Record<string, readonly [string, string]>> = {
   "/": ["index.html", HTML],
   "/style.css": ["style.css", "text/css; charset=utf-8"],
+  "/list.css": ["list.css", "text/css; charset=utf-8"],
   "/detail.css": ["detail.css", "text/css; charset=utf-8"],
   "/icon.svg": ["icon.svg", "image/svg+xml"],
 };

@@ -57,7 +57,14 @@ interface Page {
 
 test("without the token nothing is said, with it everything; the token in the address becomes a cookie", async () => {
   await using stand = await startConsoleStand();
-  for (const path of ["/", "/api/decisions", "/api/stream", "/style.css", "/nothing"]) {
+  for (const path of [
+    "/",
+    "/api/decisions",
+    "/api/stream",
+    "/style.css",
+    "/list.css",
+    "/nothing",
+  ]) {
     expect((await ask(stand, path)).status).toBe(401);
     expect((await ask(stand, path, { authorization: "Bearer wrong" })).status).toBe(401);
   }
