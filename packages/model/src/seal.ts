@@ -17,7 +17,7 @@ export interface SealedEvent {
   readonly event: CountersignEvent;
 }
 
-/** An event that was just sealed, as text. `bytes` is made of it when somebody asks. */
+/** An event that was just sealed, as text. `bytes` is a getter, made of it when somebody asks: a spread copy has none. */
 export interface SealedText extends SealedEvent {
   /** RFC 8785 text: `bytes`, before UTF-8. */
   readonly text: string;
