@@ -129,7 +129,7 @@ default: deny
   test("slow: the call waits for the timeout and no longer, is recorded, and does not run", async () => {
     const gate = await open({ timeout: "300ms" });
     await call(gate, "read", { ids: ["T-1"] });
-    server.freeze();
+    await server.freeze();
     try {
       const verdict = await call(gate, "read", { ids: ["T-1"] });
       expect(verdict).toMatchObject({ reason: "pdp_timeout", effect: "block", recorded: true });

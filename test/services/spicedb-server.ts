@@ -1,10 +1,11 @@
 // One SpiceDB process on loopback, with its own store in memory.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { v1 } from "@authzed/authzed-node";
 import { freePort } from "../free-port.ts";
 
@@ -15,7 +16,8 @@ export interface SpiceDbServer {
   start(): Promise<void>;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
-  freeze(): void;
+  /** SIGSTOP; resolves when every thread has stopped. */
+  freeze(): Promise<void>;
   thaw(): void;
   /** Kills it and removes its files. */
   dispose(): Promise<void>;
@@ -66,13 +68,29 @@ export async function spiceDbServer(program: string, bootstrap: Bootstrap): Prom
       await listening(port, child);
     },
     kill,
-    freeze: () => void child?.kill("SIGSTOP"),
+    freeze: async () => {
+      child?.kill("SIGSTOP");
+      if (child?.pid !== undefined) await stopped(child.pid);
+    },
     thaw: () => void child?.kill("SIGCONT"),
     dispose: async () => {
       await kill();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Threads of a process stop one by one, a moment after the signal was sent. */
+async function stopped(pid: number): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  const isStopped = (thread: string): boolean => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("T");
+  };
+  while (!readdirSync(`/proc/${pid}/task`).every(isStopped)) {
+    if (Date.now() > deadline) throw new Error("spicedb did not stop");
+    await delay(5);
+  }
 }
 
 function bootYaml({ schema, relationships }: Bootstrap): string {

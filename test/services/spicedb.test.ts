@@ -196,7 +196,7 @@ describe.skipIf(found === undefined)("a real SpiceDB", () => {
   describe.skipIf(found?.kind === "endpoint")("and its life", () => {
     test("a cancelled call does not wait", async () => {
       const caller = new AbortController();
-      server.freeze();
+      await server.freeze();
       try {
         const answer = make({ timeoutMs: 5000 }).check([read("T-1")], {
           id: "x",
@@ -212,7 +212,7 @@ describe.skipIf(found === undefined)("a real SpiceDB", () => {
     test("a server that hangs times out, one question or several; afterwards it answers", async () => {
       const checker = make({ timeoutMs: 300 });
       await ask(checker, read("T-1"));
-      server.freeze();
+      await server.freeze();
       try {
         for (let call = 0; call < 4; call += 1) {
           expect(await ask(checker, read("T-1"))).toMatchObject([
