@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -43,26 +43,54 @@ test("the names of the wire live in one file", () => {
   expect(strays).toEqual([]);
 });
 
-/** Every symbol that a package exports by its entry carries a docstring where it is declared. */
+const DECLARED =
+  "(?:declare )?(?:abstract )?(?:async )?(?:const|function\\*?|class|interface|type|let)";
+
+/** The source file behind each code subpath of a package. */
+function entries(name: string): string[] {
+  const manifest = JSON.parse(
+    readFileSync(join(root, "packages", name, "package.json"), "utf8"),
+  ) as {
+    exports: Record<string, string | Record<string, string>>;
+  };
+  return Object.values(manifest.exports)
+    .flatMap((target) => (typeof target === "string" ? [] : (target["@countersign/source"] ?? [])))
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => join(root, "packages", name, file));
+}
+
+/** Names that an entry exports, and the file that declares each. */
+function exportedBy(entry: string): (readonly [symbol: string, file: string])[] {
+  const text = readFileSync(entry, "utf8");
+  const passed = [
+    ...text.matchAll(/export\s+(?:type\s+)?\{([^}]+)\}\s+from\s+"(\.[^"]+)"/g),
+  ].flatMap(([, list = "", from = ""]) =>
+    list
+      .split(",")
+      .map(
+        (item) =>
+          item
+            .trim()
+            .replace(/^type\s+/, "")
+            .split(/\s+as\s+/)[0] ?? "",
+      )
+      .filter((symbol) => symbol !== "")
+      .map((symbol) => [symbol, join(dirname(entry), from)] as const),
+  );
+  const own = [...text.matchAll(new RegExp(`^export ${DECLARED} (\\w+)`, "gm"))].map(
+    ([, symbol = ""]) => [symbol, entry] as const,
+  );
+  return [...passed, ...own];
+}
+
 test.each(packages)("%s: every public export has its docstring", (name) => {
-  const source = join(root, "packages", name, "src");
-  const entry = readFileSync(join(source, "index.ts"), "utf8");
-  const missing: string[] = [];
-  for (const match of entry.matchAll(/export\s+(?:type\s+)?\{([^}]+)\}\s+from\s+"(\.\/[^"]+)"/g)) {
-    const file = join(source, match[2] as string);
-    const text = readFileSync(file, "utf8");
-    for (const item of (match[1] as string).split(",")) {
-      const symbol = item
-        .trim()
-        .replace(/^type\s+/, "")
-        .split(/\s+as\s+/)[0] as string;
-      if (symbol === "" || symbol.startsWith("//")) continue;
-      const declaration = new RegExp(
-        `\\*/\\s*\\nexport (?:declare )?(?:abstract )?(?:async )?(?:const|function|function\\*|async function|class|interface|type|let) ${symbol}\\b`,
-      );
-      if (!declaration.test(text)) missing.push(`${match[2]}: ${symbol}`);
-    }
-  }
+  const missing = entries(name)
+    .flatMap(exportedBy)
+    .filter(([symbol, file]) => {
+      const documented = new RegExp(`\\*/\\s*\\nexport ${DECLARED} ${symbol}\\b`);
+      return !documented.test(readFileSync(file, "utf8"));
+    })
+    .map(([symbol, file]) => `${file.slice(root.length + 1)}: ${symbol}`);
   expect(missing).toEqual([]);
 });
 
