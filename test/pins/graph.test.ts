@@ -11,7 +11,7 @@ const root = join(import.meta.dirname, "..", "..");
 const GRAPH: Record<string, readonly string[]> = {
   model: [],
   identity: ["model"],
-  client: ["model"],
+  client: ["identity", "model"],
   journal: ["model"],
   gate: ["identity", "journal", "model"],
   server: ["gate", "identity", "journal", "model"],
@@ -19,13 +19,13 @@ const GRAPH: Record<string, readonly string[]> = {
   archive: ["journal", "model"],
   console: ["archive", "model"],
   processor: ["archive", "console", "journal", "model", "pipeline"],
-  cli: ["gate", "journal", "model", "processor", "server"],
+  cli: ["gate", "identity", "journal", "model", "processor", "server"],
 };
 
 /** What a process that embeds us may load, beside our own packages. Nothing native, nothing of the service half. */
 const EMBEDDED: Record<string, readonly string[]> = {
   model: ["yaml"],
-  identity: ["jose"],
+  identity: ["jose", "oauth4webapi"],
   journal: [],
   gate: ["@authzed/authzed-node", "@grpc/grpc-js"],
   client: [

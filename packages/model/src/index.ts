@@ -80,6 +80,8 @@ export {
   eventName,
   eventType,
   kindOf,
+  EXEC_API_VERSION,
+  META_CALL_PROOF,
   META_DENIAL,
   NAME_ATTRIBUTE,
   NAME_DNS,

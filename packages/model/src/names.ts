@@ -25,6 +25,10 @@ export const ASSERTED_ISSUER: string = `${NAME_URN}:asserted`;
 export const OS_ISSUER: string = `${NAME_URN}:os`;
 /** `_meta` key under which a denied `tools/call` finds its decision id. */
 export const META_DENIAL: string = `${NAME_DNS}/denial`;
+/** `_meta` key of a call proof. Taken out before anything but the gate sees it. */
+export const META_CALL_PROOF: string = `${NAME_DNS}/call-proof`;
+/** `apiVersion` of what a credential helper prints. */
+export const EXEC_API_VERSION: string = `${NAME_DNS}/v1`;
 /** Tracer of the client side. */
 export const TRACER_CLIENT: string = `${NAME_DNS}.client`;
 /** Tracer of the server side: SERVER and `authorize` spans. */
