@@ -8,6 +8,7 @@ import type {
   OutcomeStatus,
   Reason,
 } from "@countersign/model";
+import type { SubjectToken } from "@countersign/identity";
 import type { Context } from "@opentelemetry/api";
 
 /** One MCP request, as an adapter hands it to the gate. The gate knows nothing of any SDK. */
@@ -27,6 +28,15 @@ export interface McpCall {
   /** The raw bearer token of this very message. */
   readonly bearer?: string;
   readonly conflictingBearer?: boolean;
+  /**
+   * `_meta["dev.countersign/call-proof"]` as received, already taken out of `params`. An object is this message's own: the
+   * same object again is the same message, decided once more.
+   */
+  readonly proof?: unknown;
+  /** The params as they were on the wire, where the SDK has taken something out of them since. A proof is about these. */
+  readonly sentParams?: unknown;
+  /** Of the caller's `traceparent` in `_meta`. The caller's choice: a join key, never evidence. */
+  readonly traceId?: string;
   /** Aborts when the caller cancels. */
   readonly signal: AbortSignal;
   /** Found by the adapter's parser: the call is decided by it, and blocked in every mode. */
@@ -58,6 +68,8 @@ export interface Verdict {
   /** The name as recorded; absent if there is none or it is withheld. */
   readonly callName?: string;
   readonly callNameWithheld?: true;
+  /** The verified token behind the human, for token exchange by the handler. Never recorded, prints as nothing. */
+  readonly subject?: SubjectToken;
 }
 
 /** How a call that ran ended. */

@@ -9,3 +9,4 @@ export {
 } from "./identity.ts";
 export { isHttpsOrLoopback, isLoopbackHost } from "./fetch-json.ts";
 export type { OsAccount } from "./os-user.ts";
+export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
