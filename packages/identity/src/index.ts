@@ -12,4 +12,3 @@ export type { OsAccount } from "./os-user.ts";
 export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
 export type { Credential, CredentialSource } from "./credential.ts";
 export { type ExchangeOptions, exchangedCredentialSource } from "./exchange.ts";
-export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
