@@ -136,11 +136,12 @@ function lifetimes(tokenSeconds: number): Record<string, number> {
 function account(setting: ProviderSetting, context: Context, subject: string): object | undefined {
   const user = setting.users.find(({ login, subject: own }) => (own ?? login) === subject);
   if (user === undefined) return undefined;
-  const jkt = context.oidc.entities.AccessToken?.jkt;
-  const confirmation = jkt === undefined ? {} : { cnf: { jkt } };
   return {
     accountId: subject,
-    claims: () => ({ ...user.claims, ...confirmation, sub: subject }),
+    claims: () => {
+      const jkt = context.oidc.entities.AccessToken?.jkt; // made after the account was looked up
+      return { ...user.claims, ...(jkt === undefined ? {} : { cnf: { jkt } }), sub: subject };
+    },
   };
 }
 

@@ -195,7 +195,8 @@ test("device flow: the human confirms the code, then the device has its tokens",
   const authorizationUrl = device["verification_uri_complete"] ?? "";
   expect(await signIn({ issuer: idp.issuer, authorizationUrl, user: "bob" })).toEqual({});
   const claims = await verified((await poll()).id_token, "countersign-cli");
-  expect(claims).toMatchObject({ sub: "bob", nonce: "n-device" });
+  expect(claims.sub).toBe("bob");
+  expect(claims["nonce"]).toBeUndefined(); // oidc-provider keeps none in the device flow; Keycloak does
 });
 
 function exchange(subject: string | undefined, client: string, more: Record<string, string> = {}) {
