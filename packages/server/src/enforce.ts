@@ -7,15 +7,19 @@ import {
   type Verdict,
   classify,
 } from "@countersign/gate";
+import { runWithSubject } from "@countersign/identity";
 import { type Denial, denialOf, denialOutcome } from "./denial.ts";
 import { isListMethod, offeredBy, onlyShown } from "./listing.ts";
 import { isRecord } from "./json.ts";
 import { type OutgoingRequest, type OutgoingSpan, startOutgoing } from "./outgoing-span.ts";
-import { parentOf } from "./propagate.ts";
+import { parentOf, traceIdOf } from "./propagate.ts";
 import { type ActiveSpan, type CallSpans, type OptInAttributes, createCallSpans } from "./spans.ts";
 
-/** A request as an adapter saw it. `meta` is its `params._meta`: the caller's trace context is read from there. */
-export type IncomingCall = Omit<McpCall, "traceparent" | "context"> & {
+/**
+ * A request as an adapter saw it. `meta` is its `params._meta`: the caller's trace context is read from there. The call
+ * proof is in `proof`, and nowhere else.
+ */
+export type IncomingCall = Omit<McpCall, "traceparent" | "traceId" | "context"> & {
   readonly meta?: Readonly<Record<string, unknown>> | undefined;
 };
 
@@ -29,7 +33,7 @@ export type Filtered = { readonly result: Record<string, unknown> } | { readonly
 export interface RunningCall {
   readonly effect: "run";
   readonly context: Context;
-  /** Calls the handler with `context` active. */
+  /** Calls the handler with `context` active, on behalf of the human of this call and of no other. */
   run<T>(handler: () => T): T;
   /** Once; later calls do nothing. Never throws; what it writes is not awaited. */
   finish(ending: Ending): void;
@@ -113,7 +117,9 @@ class GateEnforcer implements Enforcer {
   }
 
   #mcpCall(incoming: IncomingCall): McpCall {
-    const { meta: _meta, ...call } = incoming;
+    const { meta, ...received } = incoming;
+    const traceId = received.proof === undefined ? undefined : traceIdOf(meta);
+    const call = traceId === undefined ? received : { ...received, traceId };
     if (this.#known.size === 0) return call;
     const name = isRecord(call.params) ? call.params["name"] : undefined;
     const kind = call.method === "tools/call" ? "tool" : "prompt";
@@ -167,7 +173,8 @@ class GateEnforcer implements Enforcer {
     return {
       effect: "run",
       context: server.context,
-      run: (handler) => context.with(server.context, handler),
+      run: (handler) =>
+        runWithSubject(verdict?.subject, () => context.with(server.context, handler)),
       finish: (ending) => {
         if (!open) return;
         open = false;

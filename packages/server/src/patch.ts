@@ -2,6 +2,7 @@
 import { type ProtocolInstance, patchInbound, setEnforcer } from "./adapters/inbound.ts";
 import { closeListen, type FetchHandler, gateFetch, gateWire } from "./adapters/listen.ts";
 import { patchOutbound } from "./adapters/outbound.ts";
+import { META_CALL_PROOF } from "@countersign/model/names";
 import { sdkV1 } from "./adapters/sdk-v1.ts";
 import { sdkV2 } from "./adapters/sdk-v2.ts";
 import type { Enforcer } from "./enforce.ts";
@@ -69,7 +70,10 @@ export function gatedServeStdio(
   };
 }
 
-/** Proves a patch: a request that the gate blocks must not reach its handler. Runs in microtasks, touches nothing real. */
+/**
+ * Proves a patch: a request that the gate blocks must not reach its handler, and its call proof reaches the gate and nobody
+ * else. Runs in microtasks, touches nothing real.
+ */
 export async function provePatch(Protocol: { readonly prototype: object }): Promise<boolean> {
   let asked = false;
   let ran = false;
@@ -81,8 +85,8 @@ export async function provePatch(Protocol: { readonly prototype: object }): Prom
     };
   });
   setEnforcer(probe, {
-    open: async () => {
-      asked = true;
+    open: async ({ proof, meta }) => {
+      asked = proof === PROBE_METHOD && meta !== undefined && !(META_CALL_PROOF in meta);
       return { effect: "block", denial: { kind: "error", error: { code: 0, message: "" } } };
     },
   });
@@ -97,7 +101,8 @@ export async function provePatch(Protocol: { readonly prototype: object }): Prom
     },
   });
   try {
-    probe._onrequest({ id: 0, method: PROBE_METHOD, params: {} });
+    const params = { _meta: { [META_CALL_PROOF]: PROBE_METHOD } };
+    probe._onrequest({ id: 0, method: PROBE_METHOD, params });
     await answered;
   } catch {
     return false;

@@ -67,6 +67,13 @@ function parseTraceparent(value: unknown): SpanContext | undefined {
   };
 }
 
+/** The trace id in the caller's own `traceparent`, whatever propagators this application has: a call proof names it. */
+export function traceIdOf(meta: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const parent =
+    meta === undefined ? undefined : parseTraceparent(metaGetter.get(meta, "traceparent"));
+  return parent !== undefined && isSpanContextValid(parent) ? parent.traceId : undefined;
+}
+
 /** The `traceparent` of a span, or undefined without a valid context. Never the `tracestate`: free text of the caller. */
 export function traceparentOf(span: SpanContext): string | undefined {
   if (!isSpanContextValid(span)) return undefined;

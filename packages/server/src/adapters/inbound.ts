@@ -3,6 +3,14 @@ import { classify } from "@countersign/gate/methods";
 import type { IncomingCall, Enforcer, Ending } from "../enforce.ts";
 import type { Denial } from "../denial.ts";
 import { isRecord } from "../json.ts";
+import {
+  type ProofEvidence,
+  claimEvidence,
+  dispatchWith,
+  provenBy,
+  takeProof,
+  withoutBody,
+} from "./call-proof.ts";
 
 /** A JSON-RPC request as both SDK generations hand it to a handler. */
 export interface SdkRequest {
@@ -25,6 +33,7 @@ export interface ProtocolInstance {
   _serverInfo?: unknown;
   _onerror: (error: Error) => void;
   _onrequest: (this: ProtocolInstance, request: SdkRequest, extra?: unknown) => void;
+  _onnotification?: (this: ProtocolInstance, notification: SdkRequest, extra?: unknown) => void;
 }
 
 /** What one SDK generation knows about itself. */
@@ -96,7 +105,7 @@ export function ownerOf(target: object, name: string): object | undefined {
 }
 
 /**
- * Puts the gate behind `_onrequest`. It stays synchronous: v2 maps dispatch errors to HTTP status inside that window.
+ * Puts the gate behind `_onrequest`, and takes call proofs out of whatever arrives, before the SDK looks at it. It stays synchronous: v2 maps dispatch errors to HTTP status inside that window.
  * Handlers are wrapped when they are looked up, so instances that were connected before are covered, and so is
  * whatever is registered later. Returns false when this copy of the SDK has no such method. Idempotent.
  */
@@ -104,21 +113,54 @@ export function patchInbound(target: object, adapter: SdkAdapter): boolean {
   const owner = ownerOf(target, "_onrequest") as (ProtocolInstance & Marked) | undefined;
   if (owner === undefined || typeof owner._onrequest !== "function") return false;
   if (Object.hasOwn(owner, PATCHED)) return true;
+  if (!patchNotifications(target)) return false;
   const original = owner._onrequest;
   owner._onrequest = function gatedOnRequest(this: ProtocolInstance, given, extra): void {
-    if (enforcerOf(this) === undefined || isClient(this)) {
+    if (!isGatedInstance(this)) {
       original.call(this, given, extra);
       return;
     }
-    const request = adapter.received?.(given) ?? given;
-    if (gateHandler({ self: this, adapter }, request, extra)) original.call(this, request, extra);
+    const { message, evidence } = takeProof(given);
+    const request = adapter.received?.(message) ?? message;
+    const arrived = { request, evidence, extra: evidence === undefined ? extra : bare(extra) };
+    if (!gateHandler({ self: this, adapter }, arrived)) return;
+    dispatchWith(evidence, () => original.call(this, request, arrived.extra));
   };
   Object.defineProperty(owner, PATCHED, { value: true });
   return true;
 }
 
+/** Nobody needs a proof on a notification; should one carry it, no handler sees it. */
+function patchNotifications(target: object): boolean {
+  const owner = ownerOf(target, "_onnotification") as ProtocolInstance | undefined;
+  if (owner === undefined || typeof owner._onnotification !== "function") return false;
+  const original = owner._onnotification;
+  owner._onnotification = function strippedOnNotification(this: ProtocolInstance, given, extra) {
+    original.call(this, isGatedInstance(this) ? takeProof(given).message : given, extra);
+  };
+  return true;
+}
+
+function isGatedInstance(self: object): boolean {
+  return enforcerOf(self) !== undefined && !isClient(self);
+}
+
+/** What the transport tells, without an HTTP body that still holds the proof (v2 hands the `Request` to handlers). */
+function bare(extra: unknown): unknown {
+  if (!isRecord(extra) || !(extra["request"] instanceof Request)) return extra;
+  return { ...extra, request: withoutBody(extra["request"]) };
+}
+
+/** A request on its way to its handler. */
+interface Arrived {
+  readonly request: SdkRequest;
+  readonly evidence: ProofEvidence | undefined;
+  readonly extra: unknown;
+}
+
 /** Wraps the handler that `_onrequest` is about to find. False: there is no telling what it would find; drop the request. */
-function gateHandler({ self, adapter }: Side, request: SdkRequest, extra: unknown): boolean {
+function gateHandler({ self, adapter }: Side, arrived: Arrived): boolean {
+  const { request } = arrived;
   const handlers: unknown = self._requestHandlers;
   if (!(handlers instanceof Map)) {
     self._onerror(
@@ -134,16 +176,17 @@ function gateHandler({ self, adapter }: Side, request: SdkRequest, extra: unknow
     return true;
   }
   const fallback = self.fallbackRequestHandler;
-  if (fallback === undefined) recordUnhandled({ self, adapter }, request, extra);
+  if (fallback === undefined) recordUnhandled({ self, adapter }, arrived);
   else if (!isGated(fallback)) self.fallbackRequestHandler = gated({ self, adapter }, fallback);
   return true;
 }
 
 /** Nothing can run, and the SDK says so itself (-32601). That somebody asked for what nobody mapped is on record all the same. */
-function recordUnhandled({ self, adapter }: Side, request: SdkRequest, extra: unknown): void {
+function recordUnhandled({ self, adapter }: Side, { request, evidence, extra }: Arrived): void {
   const enforcer = enforcerOf(self);
   if (enforcer === undefined || classify(request.method) !== "unmapped") return;
-  void enforcer.open(adapter.readBare(self, request, extra)).then((opened) => {
+  const proven = provenBy(evidence, request.params);
+  void enforcer.open({ ...adapter.readBare(self, request, extra), ...proven }).then((opened) => {
     if (opened.effect === "run") opened.finish({ status: "rpc_error", rpcCode: METHOD_NOT_FOUND });
     return undefined;
   });
@@ -155,9 +198,11 @@ function isGated(handler: SdkHandler): boolean {
 
 function gated({ self, adapter }: Side, handler: SdkHandler): SdkHandler {
   const wrapped = async (request: SdkRequest, extra: unknown): Promise<unknown> => {
+    const evidence = claimEvidence();
     const enforcer = enforcerOf(self);
     if (enforcer === undefined) return handler(request, extra);
-    const call = adapter.read(self, request, extra);
+    const proven = provenBy(evidence, request.params);
+    const call = { ...adapter.read(self, request, extra), ...proven };
     const result = await runGated({ enforcer, call }, () => handler(request, extra));
     adapter.answered?.(self, request, result);
     return result;

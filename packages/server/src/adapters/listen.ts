@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Denial } from "../denial.ts";
 import type { Enforcer, IncomingCall, OpenCall } from "../enforce.ts";
 import { isRecord } from "../json.ts";
+import { type ProofEvidence, type Taken, provenBy, takeProof, withoutBody } from "./call-proof.ts";
 import { enforcerOf, ownerOf } from "./inbound.ts";
 import { CLIENT_INFO_KEY, PROTOCOL_VERSION_KEY } from "./sdk-v2.ts";
 import { identified, parties, requestParts } from "./sdk-v1.ts";
@@ -57,11 +58,11 @@ export function gateWire(transport: object, enforcer: Enforcer): void {
     this.onmessage = (message, extra) => {
       if (cancels(message, waiting)) return;
       if (message["method"] !== LISTEN || message["id"] === undefined) deliver?.(message, extra);
-      else
-        void listen(
-          { wire: this, enforcer, waiting, deliver: () => deliver?.(message, extra) },
-          message,
-        );
+      else {
+        const taken = takeProof(message);
+        const pass = (): void => deliver?.(taken.message, extra);
+        void listen({ wire: this, enforcer, waiting, deliver: pass }, taken);
+      }
     };
     return start.call(this);
   };
@@ -84,14 +85,14 @@ interface Listening {
 
 async function listen(
   { wire, enforcer, waiting, deliver }: Listening,
-  message: Message,
+  { message, evidence }: Taken<Message>,
 ): Promise<void> {
   const id = message["id"];
   const cancel = new AbortController();
   const full = waiting.size >= MAX_WAITING || waiting.has(id);
   if (!full) waiting.set(id, cancel);
   const call = {
-    ...listenCall(message),
+    ...listenCall(message, evidence),
     transport: isLocal(wire) ? "stdio" : "http",
     signal: cancel.signal,
   } as const;
@@ -109,11 +110,15 @@ async function listen(
   }
 }
 
-function listenCall(message: Message): Omit<IncomingCall, "transport" | "signal"> {
+function listenCall(
+  message: Message,
+  evidence: ProofEvidence | undefined,
+): Omit<IncomingCall, "transport" | "signal"> {
   const { meta, ...parts } = requestParts({ method: LISTEN, params: message["params"] });
   const version = meta?.[PROTOCOL_VERSION_KEY];
   return {
     ...parts,
+    ...provenBy(evidence, message["params"]),
     ...(meta === undefined ? {} : { meta }),
     ...identified(message["id"] as string | number | undefined),
     ...(typeof version === "string" ? { protocolVersion: version } : {}),
@@ -152,11 +157,12 @@ export function gateFetch(handler: FetchHandler, enforcer: Enforcer): void {
   Object.defineProperty(marked, GATED_WIRE, { value: true });
   const original = handler.fetch.bind(handler);
   handler.fetch = async (request, options) => {
-    const message = await listenMessage(request, options?.parsedBody);
-    if (message === undefined) return original(request, options);
+    const body = await listenMessage(request, options?.parsedBody);
+    if (body === undefined) return original(request, options);
+    const { message, evidence } = takeProof(body);
     const bearer = bearerOf(options?.authInfo, request.headers.get("authorization") ?? undefined);
     const call = {
-      ...listenCall(message),
+      ...listenCall(message, evidence),
       ...bearer,
       transport: "http",
       signal: request.signal,
@@ -166,7 +172,12 @@ export function gateFetch(handler: FetchHandler, enforcer: Enforcer): void {
       return Response.json({ jsonrpc: "2.0", id: message["id"], error: errorOf(opened.denial) });
     }
     try {
-      return await allowed.run(true, () => opened.run(() => original(request, options)));
+      const stripped = { ...options, parsedBody: message };
+      const pass = (): Promise<Response> =>
+        evidence === undefined
+          ? original(request, options)
+          : original(withoutBody(request), stripped);
+      return await allowed.run(true, () => opened.run(pass));
     } finally {
       opened.finish({ status: "completed" });
     }

@@ -6,14 +6,14 @@ import type { Enforcer, IncomingCall, RunningCall } from "../../enforce.ts";
 import type { Call } from "./calls.ts";
 import { type Shared, isBlank } from "./from-server.ts";
 import {
-  type CallerMessage,
+  type CallerNotification,
   type CallerRequest,
   type FaultyMessage,
   readCallerLine,
 } from "./message.ts";
 import { denialLine } from "./reply.ts";
 import type { Skimmed } from "./skim.ts";
-import { type TraceKeys, spliceTrace } from "./splice.ts";
+import { type TraceKeys, spliceMeta } from "./splice.ts";
 
 /** Bounds of what the client may have open. */
 export interface ClientLimits {
@@ -74,7 +74,7 @@ export class FromClient {
         this.#request(message);
         break;
       case "notification":
-        this.#notification(message, line);
+        this.#notification(message);
         break;
       case "response":
         if (this.#shared.serverRequests.delete(message.id))
@@ -116,7 +116,7 @@ export class FromClient {
     return true;
   }
 
-  #notification(message: CallerMessage & { kind: "notification" }, line: Buffer): void {
+  #notification(message: CallerNotification): void {
     if (classifyNotification(message.method) === "drop") {
       this.#side.count("droppedNotifications");
       this.#shared.report.note("dropped_notification");
@@ -130,6 +130,7 @@ export class FromClient {
       call.abort.abort();
       return;
     }
+    const line = spliceMeta(message.line, message.root, undefined);
     this.#inOrder(() => this.#shared.toServer.write(line));
     if (call?.running === undefined) return;
     this.#shared.calls.cancel(call);
@@ -184,9 +185,8 @@ export class FromClient {
 
   #forward(call: Call, message: CallerRequest, open: RunningCall): void {
     call.running = open;
-    const trace = traceOf(open);
     const { line, root } = message;
-    this.#shared.toServer.write(trace === undefined ? line : spliceTrace(line, root, trace));
+    this.#shared.toServer.write(spliceMeta(line, root, traceOf(open)));
   }
 
   #answer(call: Call, line: Buffer): void {
@@ -195,7 +195,7 @@ export class FromClient {
     this.#shared.toClient.write(line);
   }
 
-  #incoming(call: Call, { method, params, meta }: CallerRequest): IncomingCall {
+  #incoming(call: Call, { method, params, meta, proof }: CallerRequest): IncomingCall {
     return {
       method,
       params,
@@ -205,6 +205,7 @@ export class FromClient {
       signal: call.abort.signal,
       ...this.#shared.session.about(meta),
       ...(meta === undefined ? {} : { meta }),
+      ...(proof === undefined ? {} : { proof }),
     };
   }
 

@@ -1,3 +1,4 @@
+import { META_CALL_PROOF } from "@countersign/model";
 import {
   type Interest,
   type Member,
@@ -16,8 +17,21 @@ export interface CallerRequest {
   readonly kind: "request";
   readonly id: RequestId;
   readonly method: string;
+  /** As received, but for the call proof. */
   readonly params: Readonly<Record<string, unknown>> | undefined;
   readonly meta: Readonly<Record<string, unknown>> | undefined;
+  /** Present if and only if there was one, whatever it is. */
+  readonly proof?: unknown;
+  /** The caller's own bytes, the proof still in them: never forwarded before it is spliced out. */
+  readonly line: Buffer;
+  readonly root: ScannedObject;
+}
+
+/** A notification of the client, and where to splice. */
+export interface CallerNotification {
+  readonly kind: "notification";
+  readonly method: string;
+  readonly cancels?: RequestId;
   readonly line: Buffer;
   readonly root: ScannedObject;
 }
@@ -25,7 +39,7 @@ export interface CallerRequest {
 /** One line of the client, read. */
 export type CallerMessage =
   | CallerRequest
-  | { readonly kind: "notification"; readonly method: string; readonly cancels?: RequestId }
+  | CallerNotification
   | { readonly kind: "response"; readonly id: RequestId }
   | FaultyMessage;
 
@@ -97,13 +111,22 @@ function readCall(line: Buffer, root: ScannedObject): CallerMessage {
   if (at !== undefined && at.object === undefined) return faulty(line, "params");
   const metaAt = member(at?.object, "_meta");
   if (metaAt !== undefined && metaAt.object === undefined) return faulty(line, "meta");
-  if (id === undefined) return readNotification(line, method, at);
+  if (id === undefined) return { ...readNotification(line, method, at), line, root };
+  // Fresh from the parser, so nobody else holds them: the proof comes out of them in place.
   const params = at === undefined ? undefined : (valueOf(line, at) as Record<string, unknown>);
   const meta = params?.["_meta"] as Record<string, unknown> | undefined;
-  return { kind: "request", id, method, params, meta, line, root };
+  const request = { kind: "request", id, method, params, meta, line, root } as const;
+  if (meta === undefined || !Object.hasOwn(meta, META_CALL_PROOF)) return request;
+  const proof = meta[META_CALL_PROOF];
+  delete meta[META_CALL_PROOF];
+  return { ...request, proof };
 }
 
-function readNotification(line: Buffer, method: string, params: Member | undefined): CallerMessage {
+function readNotification(
+  line: Buffer,
+  method: string,
+  params: Member | undefined,
+): Omit<CallerNotification, "line" | "root"> {
   if (method !== CANCELLED || params === undefined) return { kind: "notification", method };
   const { requestId } = valueOf(line, params) as { requestId?: unknown };
   return isRequestId(requestId)

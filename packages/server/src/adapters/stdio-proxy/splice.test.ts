@@ -1,7 +1,8 @@
+import { META_CALL_PROOF } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { scan, type ScannedObject } from "./scan.ts";
-import { spliceTrace } from "./splice.ts";
+import { spliceMeta } from "./splice.ts";
 
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -18,7 +19,7 @@ function rootOf(line: Buffer): ScannedObject {
 
 function spliced(text: string, tracestate?: string): string {
   const line = Buffer.from(text);
-  return spliceTrace(line, rootOf(line), {
+  return spliceMeta(line, rootOf(line), {
     traceparent: TRACEPARENT,
     ...(tracestate === undefined ? {} : { tracestate }),
   }).toString("utf8");
@@ -82,8 +83,45 @@ test("a new tracestate takes the place of the caller's", () => {
   );
 });
 
+const P = `"${META_CALL_PROOF}":{"proof":"x"}`;
+const ESCAPED = `"dev.countersign\\/call\\u002dproof":{"proof":"x"}`;
+
+test.each([
+  ["alone", `{"params":{"_meta":{ ${P} }}}`, '{"params":{"_meta":{  }}}'],
+  ["first", `{"params":{"_meta":{${P}, "a":1}}}`, '{"params":{"_meta":{"a":1}}}'],
+  [
+    "in the middle",
+    `{"params":{"_meta":{"a":1,${P}, "b":2}}}`,
+    '{"params":{"_meta":{"a":1,"b":2}}}',
+  ],
+  ["last", `{"params":{"_meta":{"a":1 ,${P}}}}`, '{"params":{"_meta":{"a":1}}}'],
+  ["escaped", `{"params":{"_meta":{"a":1,${ESCAPED}}}}`, '{"params":{"_meta":{"a":1}}}'],
+  ["no object", `{"params":{"_meta":{"${META_CALL_PROOF}":null}}}`, '{"params":{"_meta":{}}}'],
+  [
+    "in the arguments",
+    `{"params":{"arguments":{"_meta":{${P}}}}}`,
+    `{"params":{"arguments":{"_meta":{${P}}}}}`,
+  ],
+])("without a trace context the call proof goes and nothing else: %s", (_what, before, after) => {
+  const line = Buffer.from(before);
+  expect(spliceMeta(line, rootOf(line), undefined).toString("utf8")).toBe(after);
+});
+
+test("a line that needs no change is not copied", () => {
+  const line = Buffer.from('{"params":{"_meta":{"tracestate":"a=1"}}}');
+  expect(spliceMeta(line, rootOf(line), undefined)).toBe(line);
+});
+
 const key = fc.oneof(
-  fc.constantFrom("traceparent", "tracestate", "progressToken", "a", "é", 'q"uote'),
+  fc.constantFrom(
+    META_CALL_PROOF,
+    "traceparent",
+    "tracestate",
+    "progressToken",
+    "a",
+    "é",
+    'q"uote',
+  ),
   fc.string({ maxLength: 4 }),
 );
 const looseMeta = fc.uniqueArray(fc.tuple(key, fc.jsonValue({ maxDepth: 2 })), {
@@ -105,17 +143,17 @@ function print(entries: Entries, gap: string): string {
 /** The `_meta` as it must come out, byte for byte: built from the entries, not by cutting. */
 function printed(entries: Entries, gap: string, trace: Readonly<Record<string, string>>): string {
   const kept = entries
-    .filter(([name]) => name !== "tracestate" || name in trace)
+    .filter(([name]) => name !== META_CALL_PROOF && (name !== "tracestate" || name in trace))
     .map(([name, value]) => [name, trace[name] ?? value] as const);
   const missing = Object.entries(trace).filter(([name]) => !kept.some(([had]) => had === name));
   const inserted = missing
     .map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
     .join(",");
-  const rest = kept.length === 0 && entries.length === 1 ? `{${gap}${gap}}` : print(kept, gap);
+  const rest = kept.length === 0 && entries.length > 0 ? `{${gap}${gap}}` : print(kept, gap);
   return `{${inserted}${inserted !== "" && kept.length > 0 ? "," : ""}${rest.slice(1)}`;
 }
 
-test("forwarded, the message is the caller's with another trace context; every other byte is the caller's", () => {
+test("forwarded, the message is the caller's with another trace context and no call proof; every other byte is the caller's", () => {
   fc.assert(
     fc.property(
       fc.option(looseMeta, { nil: undefined }),
@@ -144,7 +182,7 @@ test("forwarded, the message is the caller's with another trace context; every o
         );
         const before = JSON.parse(text) as { params: { _meta?: Record<string, unknown> } };
         const { _meta: had = {} } = before.params;
-        const { traceparent: _p, tracestate: _s, ...rest } = had;
+        const { traceparent: _p, tracestate: _s, [META_CALL_PROOF]: _proof, ...rest } = had;
         expect(JSON.parse(out)).toEqual({
           ...before,
           params: { ...before.params, _meta: { ...rest, ...trace } },

@@ -1,3 +1,4 @@
+import { META_CALL_PROOF } from "@countersign/model";
 import { type Member, type ScannedObject, member } from "./scan.ts";
 
 /** A change of the caller's bytes: `[start, end)` becomes `text`. */
@@ -14,39 +15,51 @@ export interface TraceKeys {
 }
 
 /**
- * The caller's line with the trace context set in `params._meta`; every other byte is the caller's own, in its place. A
- * `tracestate` that belongs to another `traceparent` goes (W3C Trace Context, section 3.3).
+ * The caller's line as the server gets it: without the call proof, with the trace context set in `params._meta` if there
+ * is one. Every other byte is the caller's own, in its place. A `tracestate` that belongs to another `traceparent` goes
+ * (W3C Trace Context, section 3.3). A line that needs no change is given back as it is.
  */
-export function spliceTrace(line: Buffer, root: ScannedObject, trace: TraceKeys): Buffer {
-  return apply(line, edits(root, trace));
-}
-
-function edits(root: ScannedObject, trace: TraceKeys): Edit[] {
-  const wanted = Object.entries(trace) as [string, string][];
+export function spliceMeta(
+  line: Buffer,
+  root: ScannedObject,
+  trace: TraceKeys | undefined,
+): Buffer {
   const params = member(root, "params")?.object;
   const meta = member(params, "_meta")?.object;
-  const inside = wanted.map(([key, value]) => property(key, value)).join(",");
+  const set = trace === undefined ? [] : (Object.entries(trace) as [string, string][]);
+  const drop = [META_CALL_PROOF];
+  if (trace !== undefined && trace.tracestate === undefined) drop.push("tracestate");
+  const edits = meta === undefined ? insertion({ root, params }, set) : metaEdits(meta, set, drop);
+  return edits.length === 0 ? line : apply(line, edits);
+}
+
+interface Outer {
+  readonly root: ScannedObject;
+  readonly params: ScannedObject | undefined;
+}
+
+function insertion({ root, params }: Outer, set: readonly [string, string][]): Edit[] {
+  if (set.length === 0) return [];
+  const inside = set.map(([key, value]) => property(key, value)).join(",");
   if (params === undefined) return [insertFirst(root, `"params":{"_meta":{${inside}}}`)];
-  if (meta === undefined) return [insertFirst(params, `"_meta":{${inside}}`)];
-  return metaEdits(meta, wanted, trace.tracestate === undefined);
+  return [insertFirst(params, `"_meta":{${inside}}`)];
 }
 
 function metaEdits(
   meta: ScannedObject,
-  wanted: readonly [string, string][],
-  dropState: boolean,
+  set: readonly [string, string][],
+  drop: readonly string[],
 ): Edit[] {
-  const out: Edit[] = [];
+  const out = removals(meta, drop);
   const missing: string[] = [];
-  for (const [key, value] of wanted) {
+  for (const [key, value] of set) {
     const at = member(meta, key);
     if (at === undefined) missing.push(property(key, value));
     else out.push({ start: at.start, end: at.end, text: JSON.stringify(value) });
   }
-  if (dropState) out.push(...removal(meta, "tracestate"));
   if (missing.length > 0) {
-    const removedAll = dropState && meta.members.every(({ key }) => key === "tracestate");
-    out.push(insertFirst(removedAll ? { ...meta, members: [] } : meta, missing.join(",")));
+    const kept = meta.members.filter(({ key }) => !drop.includes(key));
+    out.push(insertFirst({ ...meta, members: kept }, missing.join(",")));
   }
   return out.toSorted((a, b) => a.start - b.start || a.end - b.end);
 }
@@ -60,15 +73,29 @@ function insertFirst(object: ScannedObject, text: string): Edit {
   return { start: at, end: at, text: object.members.length === 0 ? text : `${text},` };
 }
 
-/** Takes a member out, with the comma that belongs to it. */
-function removal(object: ScannedObject, key: string): Edit[] {
-  const index = object.members.findIndex((one) => one.key === key);
-  if (index === -1) return [];
-  const gone = object.members[index] as Member;
-  const next = object.members[index + 1];
-  const previous = object.members[index - 1];
-  const start = next === undefined && previous !== undefined ? previous.end : gone.keyStart;
-  return [{ start, end: next?.keyStart ?? gone.end, text: "" }];
+/**
+ * Takes members out, each with one comma: the one after it, or, where nothing that stays comes after it, the one before.
+ * Neighbours that go together are one edit, so that no two edits overlap.
+ */
+function removals({ members }: ScannedObject, keys: readonly string[]): Edit[] {
+  const out: Edit[] = [];
+  let kept: Member | undefined;
+  for (let index = 0; index < members.length; index += 1) {
+    const first = members[index] as Member;
+    if (!keys.includes(first.key)) {
+      kept = first;
+      continue;
+    }
+    let last = first;
+    while (keys.includes(members[index + 1]?.key ?? "")) {
+      index += 1;
+      last = members[index] as Member;
+    }
+    const next = members[index + 1];
+    const start = next === undefined && kept !== undefined ? kept.end : first.keyStart;
+    out.push({ start, end: next?.keyStart ?? last.end, text: "" });
+  }
+  return out;
 }
 
 function apply(line: Buffer, changes: readonly Edit[]): Buffer {
