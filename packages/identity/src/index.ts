@@ -12,3 +12,11 @@ export type { OsAccount } from "./os-user.ts";
 export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
 export type { Credential, CredentialSource } from "./credential.ts";
 export { type ExchangeOptions, exchangedCredentialSource } from "./exchange.ts";
+export { execCredentialSource, type ExecCredentialOptions } from "./exec-credential.ts";
+export {
+  createReplayGuard,
+  type ProofUse,
+  type ReplayGuard,
+  type ReplayGuardOptions,
+} from "./replay.ts";
+export { stateDirectory } from "./state-directory.ts";
