@@ -239,6 +239,21 @@ describe.skipIf(executablePath === undefined && !mustRun)("the console in a brow
       expect.stringMatching(/check[^]*client · tickets/),
     ]);
     await panel.getByText("A key bound to the human's login signed this very call").waitFor();
+    const said = async (name: string): Promise<string> =>
+      await panel
+        .locator(".field")
+        .filter({ has: page.locator("dt", { hasText: new RegExp(`^${name}$`) }) })
+        .locator("dd")
+        .innerText();
+    expect(await said("Issuer")).toBe("https://idp.example");
+    expect(await said("Established by")).toBe("a signed proof in the call");
+    expect(await said("Login key")).toMatch(
+      /^0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I thumbprint/,
+    );
+    expect(await said("Token hash")).toMatch(/^9f86d081884c…f00a08 SHA-256/);
+    expect(await said("Proof id")).toBe("Zm9yIG9uZSBjYWxsIG9ubHk");
+    expect(await said("Agent")).toBe("billing-server verified");
+    expect(await said("On behalf through")).toBe("billing-server, before it tickets-server");
     await panel.getByText("tools.move_ticket", { exact: true }).waitFor();
   });
 

@@ -11,6 +11,20 @@ const ALICE: Human = {
   subject: "auth0|5f7c8ec7c33c6c004bbafe82",
   assurance: "call_bound",
   method: "call_proof",
+  authTime: "2026-11-22T08:12:44.000Z",
+  binding: {
+    jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+    jti: "Zm9yIG9uZSBjYWxsIG9ubHk",
+    tokenSha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+  },
+};
+const CHAIN_OF_AGENTS: DecisionFields["agent"] = {
+  id: "billing-server",
+  claimed: { name: "support-agent", version: "1.4.0" },
+  actors: [
+    { issuer: IDP, subject: "billing-server" },
+    { issuer: IDP, subject: "tickets-server" },
+  ],
 };
 const BOB: Human = { issuer: IDP, subject: "bob", assurance: "bearer", method: "bearer" };
 const CAROL: Human = {
@@ -105,6 +119,7 @@ function moves(allowed: boolean): Fields {
       protocolVersion: "2026-07-28",
     }),
     policy: { digest, rule: "tools.move_ticket" },
+    agent: CHAIN_OF_AGENTS,
     traceparent: allowed ? undefined : `00-${TRACE}-b7ad6b7169203331-01`,
     durationUs: 3904,
   };

@@ -1,12 +1,13 @@
-import { assuranceBadge, checkBadge, verdictBadge } from "./badge.ts";
+import { checkBadge, verdictBadge } from "./badge.ts";
 import { chainPart } from "./chain.ts";
 import { clockTime, day, duration, readAs } from "./format.ts";
 import { html, nothing, type TemplateResult } from "./lit.ts";
 import type { View } from "./store.ts";
 import { code, field, foreign, reason } from "./text.ts";
 import { spans } from "./waterfall.ts";
-import type { CheckView, DetailView, EventView, ObjectView } from "./wire.ts";
-import { assuranceWords, outcomeWords } from "./words.ts";
+import { whoPart } from "./who.ts";
+import type { CheckView, DetailView, ObjectView } from "./wire.ts";
+import { outcomeWords } from "./words.ts";
 
 /** What the panel tells its owner. */
 export interface DetailEvents {
@@ -67,7 +68,7 @@ function content(detail: DetailView, view: View, events: DetailEvents): Template
     </p>
     <p class="actions">${narrow(detail, events)}</p>
     <h3>Who asked</h3>
-    ${who(event)}
+    ${whoPart(event)}
     <h3>What was checked</h3>
     ${checks(event.data.checks, row.list)}
     <h3>The call</h3>
@@ -97,27 +98,6 @@ function narrow({ row }: DetailView, events: DetailEvents): TemplateResult {
   return html`<span class="muted">Only</span> ${button("this human", "human", row.human?.subject)}
     ${button("this tool", "tool", row.name)} ${button("this server", "server", row.server)}
     ${button("this reason", "reason", row.reason)} ${button("this trace", "trace", row.traceId)}`;
-}
-
-function who({ data }: EventView): TemplateResult {
-  const { human, agent } = data;
-  const claimed = agent?.claimed;
-  return html`
-    <dl>
-      ${
-        human === undefined
-          ? field("Human", html`<span class="nobody">nobody was established</span>`)
-          : html`
-              ${field("Human", code(human.subject))} ${field("Issuer", foreign(human.issuer))}
-              ${field("Assurance", html`${assuranceBadge(human.assurance)} <span class="muted">${assuranceWords(human.assurance).long}</span>`)}
-              ${field("Logged in", human.authTime === undefined ? undefined : `${day(human.authTime)} ${clockTime(human.authTime)}`)}
-            `
-      }
-      ${field("Agent", agent?.id === undefined ? undefined : html`${code(agent.id)} <span class="muted">verified</span>`)}
-      ${field("Agent says it is", claimed === undefined ? undefined : html`${foreign(claimed.name ?? "?")} ${foreign(claimed.version ?? "")}`)}
-      ${field("On behalf through", agent?.actors === undefined ? undefined : html`${agent.actors.map((actor) => html`${code(actor.subject)} `)}`)}
-    </dl>
-  `;
 }
 
 function checks(

@@ -83,6 +83,13 @@ interface ChainView {
   readonly after: LinkView;
 }
 
+/** What ties a decision to a login: the thumbprint of its key, the id of the proof, the hash of the token. */
+export interface BindingView {
+  readonly jkt?: string;
+  readonly jti?: string;
+  readonly tokenSha256?: string;
+}
+
 export interface EventView {
   readonly id: string;
   readonly source: string;
@@ -101,7 +108,11 @@ export interface EventView {
       readonly protocolVersion?: string;
       readonly requestId?: string;
     };
-    readonly human?: HumanView & { readonly method: string; readonly authTime?: string };
+    readonly human?: HumanView & {
+      readonly method: string;
+      readonly authTime?: string;
+      readonly binding?: BindingView;
+    };
     readonly agent?: {
       readonly id?: string;
       readonly claimed?: { readonly name?: string; readonly version?: string };

@@ -72,6 +72,21 @@ export function assuranceWords(assurance: string): { short: string; long: string
   return known ?? { short: assurance, long: "A level this page does not know" };
 }
 
+/** By what the human was established. */
+const METHODS: Readonly<Record<string, string>> = {
+  call_proof: "a signed proof in the call",
+  dpop: "a token with proof of possession (DPoP)",
+  bearer: "a bearer token",
+  process_token: "the login on this machine, whose key the process proved",
+  os_account: "the operating system's account",
+  asserted: "an assertion of the host",
+};
+
+/** Words for a method; an unknown one is shown as it is. */
+export function methodWords(method: string): string {
+  return Object.hasOwn(METHODS, method) ? (METHODS[method] as string) : method;
+}
+
 const OUTCOMES: Readonly<Record<string, string>> = {
   completed: "completed",
   tool_error: "tool error",
