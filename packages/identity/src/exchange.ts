@@ -21,6 +21,8 @@ import {
 export interface ExchangeOptions extends TokenServiceOptions {
   /** Exchanged tokens kept, the least recently used go first. Default 256. */
   readonly maxEntries?: number;
+  /** Default 5,000. */
+  readonly timeoutMs?: number;
 }
 
 const COMPONENT = "identity/exchange";
@@ -48,6 +50,7 @@ class ExchangedCredentials implements CredentialSource {
   readonly #issuer: string;
   readonly #clientId: string;
   readonly #maxEntries: number;
+  readonly #timeoutMs: number;
   readonly #service: TokenService;
   readonly #clock: () => number;
   readonly #kept = new Map<string, Kept>();
@@ -58,6 +61,7 @@ class ExchangedCredentials implements CredentialSource {
     this.#issuer = options.issuer;
     this.#clientId = options.clientId;
     this.#maxEntries = options.maxEntries ?? MAX_ENTRIES;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#clock = options.clock ?? Date.now;
     this.#service = createTokenService(options);
   }
@@ -114,7 +118,7 @@ class ExchangedCredentials implements CredentialSource {
   ): Promise<Credential | undefined> {
     this.#key ??= bindingKey();
     const binding = await this.#key;
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const signal = AbortSignal.timeout(this.#timeoutMs);
     const answer = await withDeadline(
       this.#service.exchange({ subject, audience, keys: binding.pair }, signal),
       signal,
@@ -199,7 +203,7 @@ function withDeadline<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return race(work, signal, () => {
     return new CountersignError(
       "UNAVAILABLE",
-      `${COMPONENT}: the token service did not answer within ${TIMEOUT_MS} ms`,
+      `${COMPONENT}: the token service did not answer in time`,
     );
   });
 }
