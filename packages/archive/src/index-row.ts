@@ -29,6 +29,8 @@ export interface DecisionRow {
     readonly issuer: string;
     readonly subject: string;
     readonly assurance: string;
+    /** RFC 7638 thumbprint of the login's key, where there is one. */
+    readonly key?: string;
   };
   readonly agent?: { readonly id?: string; readonly claimed?: string };
   /** The deciding check. */
@@ -86,11 +88,17 @@ export function decisionRow(event: DecisionEvent, position: number): DecisionRow
 
 function whoOf({ human, agent }: DecisionEvent["data"]): Pick<DecisionRow, "human" | "agent"> {
   const claimed = agent?.claimed?.name;
+  const key = human?.binding?.jkt;
   return {
     ...(human === undefined
       ? {}
       : {
-          human: { issuer: human.issuer, subject: human.subject, assurance: human.assurance },
+          human: {
+            issuer: human.issuer,
+            subject: human.subject,
+            assurance: human.assurance,
+            ...(key === undefined ? {} : { key }),
+          },
         }),
     ...(agent === undefined
       ? {}

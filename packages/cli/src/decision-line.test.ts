@@ -10,7 +10,7 @@ const decision: DecisionSummary = {
   effect: "run",
   method: "tools/call",
   name: "read_ticket",
-  human: { subject: "alice", assurance: "bearer" },
+  human: { subject: "alice", assurance: "bearer", issuer: "https://idp.example" },
   check: { permission: "read", type: "ticket", id: "T-1001" },
   checks: 1,
 };
@@ -21,8 +21,19 @@ function words(summary: DecisionSummary): string {
 
 test("says when, who, what, on what, granted or not, and why", () => {
   expect(words(decision)).toBe(
-    "12:03:07 alice (bearer) tools/call read_ticket read ticket:T-1001 granted permitted",
+    "12:03:07 alice (bearer) tools/call read_ticket read ticket:T-1001 granted permitted by https://idp.example",
   );
+});
+
+test("a login's key, cut to what tells two apart", () => {
+  const human = {
+    subject: "alice",
+    assurance: "call_bound",
+    issuer: "https://idp.example",
+    key: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+  };
+  const line = words({ ...decision, human });
+  expect(line).toMatch(/alice \(call_bound\).*by https:\/\/idp\.example, key 0ZcOCORZ$/);
 });
 
 test("more than one check, an encoded id, a denial", () => {
@@ -37,7 +48,7 @@ test("more than one check, an encoded id, a denial", () => {
       checks: 3,
     }),
   ).toBe(
-    "12:03:07 alice (bearer) tools/call read_ticket edit file:/srv/report.pdf +2 denied forbidden",
+    "12:03:07 alice (bearer) tools/call read_ticket edit file:/srv/report.pdf +2 denied forbidden by https://idp.example",
   );
 });
 
@@ -58,7 +69,7 @@ test("a filtered list", () => {
       list: { offered: 6, shown: 5 },
       checks: 0,
     }),
-  ).toBe("12:03:07 alice (bearer) tools/list 5 of 6 shown granted listed");
+  ).toBe("12:03:07 alice (bearer) tools/list 5 of 6 shown granted listed by https://idp.example");
 });
 
 test("observe says that the call ran all the same", () => {
@@ -71,7 +82,12 @@ test("nothing that a stranger chose reaches the terminal as a control", () => {
   const line = decisionLine({
     ...decision,
     name: "x\u001B[2J\u202E\r\n",
-    human: { subject: "a\u0007b", assurance: "bearer" },
+    human: {
+      subject: "a\u0007b",
+      assurance: "bearer",
+      issuer: "https://x\u001B[2J",
+      key: "\u202Ek",
+    },
     check: { permission: "read", type: "ticket", id: "=1B=5B2J" },
   });
   // eslint-disable-next-line no-control-regex

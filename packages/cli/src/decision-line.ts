@@ -1,4 +1,4 @@
-import { type DecisionEvent, decodeObjectId, deciding } from "@countersign/model";
+import { type DecisionEvent, decodeObjectId, deciding, type Human } from "@countersign/model";
 import { shown } from "./terminal.ts";
 
 /** A decision as the console's API lists it, or as taken from an event. Every string in it may be an attacker's choice. */
@@ -12,7 +12,13 @@ export interface DecisionSummary {
   readonly method: string;
   readonly name?: string;
   readonly nameWithheld?: true;
-  readonly human?: { readonly subject: string; readonly assurance: string };
+  readonly human?: {
+    readonly subject: string;
+    readonly assurance: string;
+    readonly issuer: string;
+    /** Thumbprint of the login's key. */
+    readonly key?: string;
+  };
   readonly check?: { readonly permission: string; readonly type: string; readonly id: string };
   readonly checks: number;
   readonly list?: { readonly offered: number; readonly shown: number };
@@ -23,9 +29,11 @@ const VERDICTS: Readonly<Record<string, string>> = {
   deny: "denied",
   error: "error",
 };
-const WIDTHS = { human: 18, call: 36, resource: 42, verdict: 8 } as const;
+const WIDTHS = { human: 20, call: 36, resource: 42, verdict: 8, reason: 16 } as const;
 
-/** One line: time, human and how sure we are, call, resource, granted or not, why. Safe on a terminal. */
+const SHOWN_KEY_CHARACTERS = 8;
+
+/** One line: time, human and how sure we are, call, resource, granted or not, why, by whose word. Safe on a terminal. */
 export function decisionLine(decision: DecisionSummary): string {
   return [
     decision.time.slice(11, 19),
@@ -33,10 +41,12 @@ export function decisionLine(decision: DecisionSummary): string {
     cell(callOf(decision), WIDTHS.call),
     cell(resourceOf(decision), WIDTHS.resource),
     cell(verdictOf(decision), WIDTHS.verdict),
-    decision.reason,
+    cell(decision.reason, WIDTHS.reason),
+    issuerOf(decision),
   ]
     .map(shown)
-    .join("  ");
+    .join("  ")
+    .trimEnd();
 }
 
 /** The summary of an event. */
@@ -53,9 +63,7 @@ export function summaryOf(event: DecisionEvent): DecisionSummary {
     method: data.call.method,
     ...(data.call.name === undefined ? {} : { name: data.call.name }),
     ...(data.call.nameWithheld === undefined ? {} : { nameWithheld: true }),
-    ...(data.human === undefined
-      ? {}
-      : { human: { subject: data.human.subject, assurance: data.human.assurance } }),
+    ...(data.human === undefined ? {} : { human: humanSummary(data.human) }),
     ...(check === undefined
       ? {}
       : {
@@ -70,8 +78,21 @@ export function summaryOf(event: DecisionEvent): DecisionSummary {
   };
 }
 
+function humanSummary(human: Human): NonNullable<DecisionSummary["human"]> {
+  const { subject, assurance, issuer, binding } = human;
+  const key = binding?.jkt;
+  return { subject, assurance, issuer, ...(key === undefined ? {} : { key }) };
+}
+
 function humanOf({ human }: DecisionSummary): string {
   return human === undefined ? "nobody" : `${human.subject} (${human.assurance})`;
+}
+
+/** Who vouches for the human, and the login's key: enough of it to tell two logins apart. */
+function issuerOf({ human }: DecisionSummary): string {
+  if (human === undefined) return "";
+  const key = human.key?.slice(0, SHOWN_KEY_CHARACTERS);
+  return `by ${human.issuer}${key === undefined ? "" : `, key ${key}`}`;
 }
 
 function callOf({ method, name, nameWithheld }: DecisionSummary): string {

@@ -16,7 +16,7 @@ function decision(human: string, name: string, verdict: string, reason: string):
     effect: verdict === "allow" ? "run" : "block",
     method: "tools/call",
     name,
-    human: { subject: human, assurance: "asserted" },
+    human: { subject: human, assurance: "call_bound", issuer: "http://127.0.0.1:1" },
     checks: 1,
   };
 }
