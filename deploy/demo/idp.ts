@@ -37,7 +37,7 @@ export interface IdpOptions {
 }
 
 /** A running provider. */
-export interface Idp {
+export interface RunningIdp {
   /** `http://127.0.0.1:<port>`. */
   readonly issuer: string;
   /** New signing keys. With `retire`, the old ones disappear from the JWKS, and what they signed verifies no more. */
@@ -47,13 +47,13 @@ export interface Idp {
 }
 
 /** Starts a provider on 127.0.0.1. Rejects when the port is taken. */
-export async function startIdp(options: IdpOptions = {}): Promise<Idp> {
+export async function startIdp(options: IdpOptions = {}): Promise<RunningIdp> {
   const idp = new LocalIdp(options, await generateKeys());
   await idp.listen(options.port ?? 0);
   return idp;
 }
 
-class LocalIdp implements Idp {
+class LocalIdp implements RunningIdp {
   readonly #options: IdpOptions;
   readonly #users: readonly IdpUser[];
   readonly #server: Server;

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { DEMO_USERS, type Idp, signIn, startIdp } from "@countersign/demo/idp";
+import { DEMO_USERS, type RunningIdp, signIn, startIdp } from "@countersign/demo/idp";
 import {
   calculateJwkThumbprint,
   createRemoteJWKSet,
@@ -25,7 +25,7 @@ const EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const TYPES = "urn:ietf:params:oauth:token-type:";
 const TICKETS = "urn:mcp:tickets";
 
-let idp: Idp;
+let idp: RunningIdp;
 let key: ProofKey;
 
 beforeAll(async () => {
@@ -43,7 +43,7 @@ interface Login {
 async function logIn(
   user: string,
   parameters: Record<string, string> = {},
-  at: Idp = idp,
+  at: RunningIdp = idp,
 ): Promise<Login> {
   const { url, verifier } = authorizationRequest(at.issuer, parameters);
   const options = { issuer: at.issuer, authorizationUrl: url, user, follow: false };
