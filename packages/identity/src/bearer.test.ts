@@ -79,6 +79,7 @@ describe("a good token", () => {
           { issuer: "https://other.example", subject: "inner" },
         ],
       },
+      subject: expect.objectContaining({ kind: "access_token" }) as object,
     });
   });
 

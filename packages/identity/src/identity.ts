@@ -1,8 +1,17 @@
+import { join } from "node:path";
 import type { Assurance, Human, Principal } from "@countersign/model";
 import { assertedResolver } from "./asserted.ts";
-import { bearerResolver } from "./bearer.ts";
+import { createBearerResolver } from "./bearer.ts";
+import { createCallProofVerifier } from "./call-proof.ts";
+import { createKeyBoundVerifier } from "./key-bound-jws.ts";
 import type { KeySetOptions } from "./key-set.ts";
+import { createLoginVerifier } from "./login-token.ts";
+import { messageEvidence } from "./message-evidence.ts";
 import { type OsAccount, osUserResolver } from "./os-user.ts";
+import { createReplayGuard, type ReplayGuard } from "./replay.ts";
+import { stateDirectory } from "./state-directory.ts";
+import type { SubjectToken } from "./subject-token.ts";
+import { createTrustedIssuers } from "./trusted-issuers.ts";
 
 /** One identity provider whose tokens are believed. */
 export interface IssuerConfig {
@@ -23,6 +32,10 @@ export interface IdentityConfig {
   /** The weakest assurance the policy accepts; `asserted` identities are heard only at `asserted` or `none`. */
   readonly minimum: Assurance;
   readonly issuers: readonly IssuerConfig[];
+  /** The policy's `server`: the audience of call proofs and delegations. */
+  readonly server?: string;
+  /** The helper that gives this process the login of its human (stdio only). */
+  readonly process?: { readonly exec: readonly string[] };
 }
 
 /** What came with one call. Nothing self-reported (client name, baggage, unsigned `_meta`) belongs here. */
@@ -32,6 +45,16 @@ export interface CallEvidence {
   readonly bearer?: string;
   /** Two different tokens came with the call. */
   readonly conflictingBearer?: boolean;
+  /** `_meta["dev.countersign/call-proof"]` as received; `undefined`: there was none. */
+  readonly proof?: unknown;
+  /** What a proof must be about: the request as it was on the wire. */
+  readonly request?: {
+    readonly method: string;
+    /** May hold `_meta`; it is ignored. */
+    readonly params: unknown;
+    /** Of the `traceparent` in `_meta`. */
+    readonly traceId?: string;
+  };
 }
 
 /** Who is behind a call. *Absent* is no evidence at all; evidence that does not hold is `denied`, never `absent`. */
@@ -40,6 +63,8 @@ export type IdentityResult =
       readonly kind: "human";
       readonly human: Human;
       readonly agent?: { readonly id?: string; readonly actors?: readonly Principal[] };
+      /** The token behind the human, where there is one. */
+      readonly subject?: SubjectToken;
     }
   | { readonly kind: "absent" }
   | {
@@ -56,6 +81,8 @@ export type IdentityResult =
 export interface IdentityResolver {
   /** Never rejects, but for the caller's abort: it then rejects with the signal's reason. */
   resolve(evidence: CallEvidence, signal: AbortSignal): Promise<IdentityResult>;
+  /** Lets go of the files of a replay guard that was made here. */
+  close?(): void;
 }
 
 /** One way to find out who asks. `undefined`: no evidence of my kind, ask the next. */
@@ -70,15 +97,21 @@ export interface IdentityOptions extends KeySetOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The account this process runs as. Default: asked of the operating system. */
   readonly account?: () => OsAccount | undefined;
+  /** Default: what `env` says. Used proofs are remembered in its folder `replay`. */
+  readonly stateDirectory?: string;
+  /** Remembers used proofs. Default: in the state directory, shared with every process that has the same one. */
+  readonly replay?: ReplayGuard;
 }
 
 const ABSENT: IdentityResult = { kind: "absent" };
 
 class OrderedResolver implements IdentityResolver {
   readonly #steps: readonly ResolverStep[];
+  readonly #own: ReplayGuard | undefined;
 
-  constructor(steps: readonly ResolverStep[]) {
+  constructor(steps: readonly ResolverStep[], own: ReplayGuard | undefined) {
     this.#steps = steps;
+    this.#own = own;
   }
 
   async resolve(evidence: CallEvidence, signal: AbortSignal): Promise<IdentityResult> {
@@ -90,12 +123,16 @@ class OrderedResolver implements IdentityResolver {
     }
     return ABSENT;
   }
+
+  close(): void {
+    this.#own?.close();
+  }
 }
 
 /**
  * The order of evidence (contract, section 6). The first step that has evidence decides, whether it holds or not:
  *
- * 1. per-message evidence: the call proof in `_meta`, then the HTTP bearer token (both: must agree);
+ * 1. what the message carries itself: the call proof in `_meta`, and the HTTP bearer token (both: must agree);
  * 2. only when there is none, and on stdio only: the process credential, then the account of the process.
  *
  * An asserted human is an explicit statement of who started the process, so it stands before the ambient account, and
@@ -106,10 +143,24 @@ export function createIdentity(
   options: IdentityOptions = {},
 ): IdentityResolver {
   const env = options.env ?? process.env;
-  const perMessage: ResolverStep[] = [bearerResolver(config.issuers, options)];
-  const ofTheProcess: ResolverStep[] = [
+  const clock = options.clock ?? Date.now;
+  const replay = options.replay ?? defaultGuard(options, env);
+  const issuers = createTrustedIssuers(config.issuers, options);
+  const keys = createKeyBoundVerifier();
+  const named = config.server === undefined ? {} : { server: config.server };
+  const logins = createLoginVerifier({ issuers, keys, clock, ...named });
+  const httpAudiences = config.issuers.flatMap(({ audience }) => audience ?? []);
+  const proofs = createCallProofVerifier({ keys, logins, httpAudiences, clock, ...named });
+  const steps: readonly ResolverStep[] = [
+    messageEvidence({ proofs, bearer: createBearerResolver(issuers), replay, clock }),
+    // the process credential: here, when config.process is set
     assertedResolver(config.minimum, env),
     osUserResolver(options.account),
   ];
-  return new OrderedResolver([...perMessage, ...ofTheProcess]);
+  return new OrderedResolver(steps, options.replay === undefined ? replay : undefined);
+}
+
+function defaultGuard(options: IdentityOptions, env: NodeJS.ProcessEnv): ReplayGuard {
+  const state = options.stateDirectory ?? stateDirectory(env);
+  return createReplayGuard({ directory: join(state, "replay") });
 }

@@ -20,3 +20,11 @@ export {
   type ReplayGuardOptions,
 } from "./replay.ts";
 export { stateDirectory } from "./state-directory.ts";
+export {
+  type CallProof,
+  type CallProver,
+  type CallProverOptions,
+  createCallProver,
+  type ProvableCall,
+} from "./call-proof.ts";
+export { createDelegation, type DelegationTerms } from "./delegation.ts";
