@@ -34,6 +34,18 @@ test("lines, exit code, and the last words with nothing that a terminal obeys", 
   expect(child.lastWords()).toEqual(["bad\\u{1B}[2J news"]);
 });
 
+test("input is all that a child reads", async () => {
+  const child = children.start({
+    name: "reader",
+    args: ["-e", "process.stdin.pipe(process.stdout)"],
+    cwd: directory,
+    env: process.env,
+    input: "once\n",
+  });
+  expect(await firstLine(child)).toBe("once");
+  expect(await child.exited).toBe(0);
+});
+
 test("stop ends a child that would stay, and resolves when it is gone", async () => {
   const child = node(`console.log(process.pid); setInterval(() => {}, 1e6)`);
   const pid = Number(await firstLine(child));

