@@ -2,12 +2,13 @@
 import type { Tracer, TracerProvider } from "@opentelemetry/api";
 import { InstrumentationBase, type InstrumentationConfig } from "@opentelemetry/instrumentation";
 import { TRACER_CLIENT } from "@countersign/model";
-import { patchTarget } from "./instrument.ts";
+import type { ProofOptions } from "./call-proofs.ts";
+import { patchTarget, proofsOf } from "./instrument.ts";
 import { hookClientLoads } from "./sdk-hook.ts";
 import { createClientSpans } from "./spans.ts";
 
 /** Configuration of {@link McpClientInstrumentation}. */
-export interface McpClientConfig extends InstrumentationConfig {
+export interface McpClientConfig extends InstrumentationConfig, ProofOptions {
   /** `mcp.resource.uri` on spans. Default off: a URI can carry a path, a name, a password. */
   readonly resourceUri?: boolean;
 }
@@ -35,11 +36,13 @@ export class McpClientInstrumentation extends InstrumentationBase<McpClientConfi
     this.#on = true;
     if (this.#hooked) return;
     this.#hooked = true;
-    const resourceUri = this.getConfig().resourceUri === true;
+    const config = this.getConfig();
+    const resourceUri = config.resourceUri === true;
     const spans = createClientSpans({ tracerProvider: this.#provider(), resourceUri });
+    const proofs = proofsOf(config);
     hookClientLoads(({ package: name, version, Client }) => {
       if (!this.#on) return;
-      if (Client === undefined || !patchTarget(Client.prototype, spans)) {
+      if (Client === undefined || !patchTarget(Client.prototype, { spans, proofs })) {
         this._diag.error(`cannot instrument ${name}@${version}: it is built differently`);
       }
     });

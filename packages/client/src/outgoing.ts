@@ -1,6 +1,9 @@
 /* oxlint-disable no-underscore-dangle -- the SDK's own names */
 import { context, trace } from "@opentelemetry/api";
+import { serverUrl } from "./audience.ts";
+import type { CallProofs } from "./call-proofs.ts";
 import { injectInto, isRecord, parentOf } from "./inject.ts";
+import { proveSends } from "./sending.ts";
 import { type ClientSpans, type OutgoingCall } from "./spans.ts";
 
 type Params = Readonly<Record<string, unknown>>;
@@ -21,17 +24,34 @@ interface ProtocolInstance {
 
 type Method = (this: ProtocolInstance, ...given: unknown[]) => unknown;
 
-/** Where an instance, or the prototype of all of them, names its spans. An instance's own wins. */
+/** Where an instance, or the prototype of all of them, names its spans and its proofs. An instance's own win. */
 const SPANS: unique symbol = Symbol.for("@countersign/client spans") as never;
+const PROOFS: unique symbol = Symbol.for("@countersign/client proofs") as never;
+
+/** What is switched on for a client. */
+export interface Instrumented {
+  readonly spans: ClientSpans;
+  /** Absent: its calls carry no proof. */
+  readonly proofs?: CallProofs | undefined;
+}
 
 /** Switches one instance on, or a whole class by its prototype. */
-export function setSpans(target: object, spans: ClientSpans): void {
+export function switchOn(target: object, { spans, proofs }: Instrumented): void {
   Object.defineProperty(target, SPANS, { value: spans, configurable: true });
+  // Said once, a login stays: to instrument again (for spans, by `register` too) must not take it away.
+  if (proofs !== undefined)
+    Object.defineProperty(target, PROOFS, { value: proofs, configurable: true });
 }
 
 /** One `Protocol` class serves both roles; what a server sends is the server package's business. */
 function spansOf(self: object): ClientSpans | undefined {
   return "_serverInfo" in self ? undefined : (self as { [SPANS]?: ClientSpans })[SPANS];
+}
+
+/** Sees to it that what this client is about to send is proven. Here and not when it connects: it may be connected already. */
+function prepareTransport(self: ProtocolInstance): void {
+  const { [PROOFS]: proofs } = self as { [PROOFS]?: CallProofs };
+  if (proofs !== undefined && !("_serverInfo" in self)) proveSends(self._transport, proofs);
 }
 
 /** The prototype in the chain of `target` that declares `name` itself. */
@@ -68,6 +88,7 @@ export function patchRequests(target: object, name: string, position: number): b
       function tracedRequest(...given) {
         const spans = spansOf(this);
         if (spans === undefined) return original.apply(this, given);
+        prepareTransport(this);
         const request = given[position] as Message;
         const parent = parentOf(request.params);
         const span = spans.start(describe(this, request), parent);
@@ -127,6 +148,7 @@ export function patchEnvelope(target: object, name: string): boolean {
     name,
     (original) =>
       function tracedEnvelope(...given) {
+        prepareTransport(this);
         const envelope = original.apply(this, given);
         if (spansOf(this) === undefined || !isRecord(envelope)) return envelope;
         const injected = injectInto(context.active(), undefined)?.["_meta"];
@@ -182,11 +204,6 @@ function describe(self: ProtocolInstance, { method, params }: Message): Outgoing
     server: url,
     nameKnown: knownNames(self).has(`${method} ${String(params?.["name"])}`),
   };
-}
-
-function serverUrl(transport: object | undefined): URL | undefined {
-  if (transport === undefined || !("_url" in transport)) return undefined;
-  return transport._url instanceof URL ? transport._url : undefined;
 }
 
 /** v1 keeps the agreed revision on its HTTP transport only. */
