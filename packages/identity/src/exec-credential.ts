@@ -2,6 +2,7 @@ import { CountersignError, EXEC_API_VERSION } from "@countersign/model";
 import type { Credential, CredentialSource } from "./credential.ts";
 import { readCredential } from "./exec-output.ts";
 import { type HelperRun, runHelper } from "./run-helper.ts";
+import { orAbort } from "./wait.ts";
 
 /** How a helper is run. */
 export interface ExecCredentialOptions {
@@ -51,9 +52,16 @@ class ExecSource implements CredentialSource {
     const answer =
       known !== undefined && this.#clock() < known.keepUntilMs
         ? known
-        : await unlessAborted(this.#run(audience), signal);
+        : await this.#waitFor(this.#run(audience), signal);
     if (answer.error !== undefined) throw answer.error;
     return answer.credential;
+  }
+
+  /** A run never rejects: whatever does is the caller's abort. */
+  #waitFor(run: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+    return orAbort(run, signal).catch(() => {
+      throw cancelled();
+    });
   }
 
   /** One run at a time for an audience, shared by all who wait; it goes on when one of them leaves. Never rejects. */
@@ -117,14 +125,6 @@ function unavailable(what: string): CountersignError {
 
 function cancelled(): CountersignError {
   return new CountersignError("CANCELLED", "identity/exec: the caller did not wait");
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const onAbort = (): void => reject(cancelled());
-  signal.addEventListener("abort", onAbort, { once: true });
-  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  return promise;
 }
 
 /**

@@ -3,11 +3,14 @@ import type { Assurance, Human, Principal } from "@countersign/model";
 import { assertedResolver } from "./asserted.ts";
 import { createBearerResolver } from "./bearer.ts";
 import { createCallProofVerifier } from "./call-proof.ts";
+import type { CredentialSource } from "./credential.ts";
+import { execCredentialSource } from "./exec-credential.ts";
 import { createKeyBoundVerifier } from "./key-bound-jws.ts";
 import type { KeySetOptions } from "./key-set.ts";
-import { createLoginVerifier } from "./login-token.ts";
+import { createLoginVerifier, type LoginVerifier } from "./login-token.ts";
 import { messageEvidence } from "./message-evidence.ts";
 import { type OsAccount, osUserResolver } from "./os-user.ts";
+import { processCredentialResolver } from "./process-credential.ts";
 import { createReplayGuard, type ReplayGuard } from "./replay.ts";
 import { stateDirectory } from "./state-directory.ts";
 import type { SubjectToken } from "./subject-token.ts";
@@ -101,6 +104,8 @@ export interface IdentityOptions extends KeySetOptions {
   readonly stateDirectory?: string;
   /** Remembers used proofs. Default: in the state directory, shared with every process that has the same one. */
   readonly replay?: ReplayGuard;
+  /** Where the process credential comes from. Default: the helper of `process.exec`. */
+  readonly processSource?: CredentialSource;
 }
 
 const ABSENT: IdentityResult = { kind: "absent" };
@@ -153,11 +158,28 @@ export function createIdentity(
   const proofs = createCallProofVerifier({ keys, logins, httpAudiences, clock, ...named });
   const steps: readonly ResolverStep[] = [
     messageEvidence({ proofs, bearer: createBearerResolver(issuers), replay, clock }),
-    // the process credential: here, when config.process is set
+    ...processSteps(config, { options, env, logins, clock }),
     assertedResolver(config.minimum, env),
     osUserResolver(options.account),
   ];
   return new OrderedResolver(steps, options.replay === undefined ? replay : undefined);
+}
+
+interface Surroundings {
+  readonly options: IdentityOptions;
+  readonly env: NodeJS.ProcessEnv;
+  readonly logins: LoginVerifier;
+  readonly clock: () => number;
+}
+
+function processSteps(config: IdentityConfig, given: Surroundings): readonly ResolverStep[] {
+  const { process: helper, server, issuers } = config;
+  if (helper === undefined || server === undefined) return [];
+  const { env, clock, logins } = given;
+  const resources = issuers.flatMap(({ audience }) => audience ?? []);
+  const source =
+    given.options.processSource ?? execCredentialSource(helper.exec, { env, clock, resources });
+  return [processCredentialResolver({ source, logins, server, clock })];
 }
 
 function defaultGuard(options: IdentityOptions, env: NodeJS.ProcessEnv): ReplayGuard {
