@@ -63,14 +63,23 @@ describe("an answer that is not used", () => {
     ["an answer of 300 KB", { raw: JSON.stringify({ access_token: "x".repeat(300_000) }) }],
     ["a redirect", { redirect: "https://evil.example/token" }],
     ["a discovery document of another issuer", { metadata: { issuer: "https://evil.example" } }],
-    ["no token endpoint", { metadata: { token_endpoint: undefined } }],
-    ["a token endpoint over http", { metadata: { token_endpoint: "http://evil.example/token" } }],
   ])("UNAVAILABLE: %s", async (_, given) => {
     service.mood = given;
     expect(await refusal(ask(service.source(), await service.inbound()))).toMatchObject({
       code: "UNAVAILABLE",
     });
   });
+
+  test.each([undefined, "http://evil.example/token"])(
+    "UNAVAILABLE: a token endpoint that is %s, and no token goes there",
+    async (endpoint) => {
+      service.mood.metadata = { token_endpoint: endpoint };
+      expect(await refusal(ask(service.source(), await service.inbound()))).toMatchObject({
+        code: "UNAVAILABLE",
+        message: expect.stringContaining("no usable token_endpoint") as string,
+      });
+    },
+  );
 
   test("UNAVAILABLE: no answer in time, and the next call asks again", async () => {
     service.mood.never = true;

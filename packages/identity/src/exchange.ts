@@ -9,6 +9,7 @@ import {
   type JWK,
 } from "jose";
 import type { Credential, CredentialSource } from "./credential.ts";
+import { createRecentMap, type RecentMap } from "./recent-map.ts";
 import { currentSubject, type SubjectToken } from "./subject-token.ts";
 import {
   createTokenService,
@@ -16,6 +17,7 @@ import {
   type TokenService,
   type TokenServiceOptions,
 } from "./token-service.ts";
+import { orAbort } from "./wait.ts";
 
 /** Which token service, and as whom. */
 export interface ExchangeOptions extends TokenServiceOptions {
@@ -49,18 +51,17 @@ interface Kept {
 class ExchangedCredentials implements CredentialSource {
   readonly #issuer: string;
   readonly #clientId: string;
-  readonly #maxEntries: number;
   readonly #timeoutMs: number;
   readonly #service: TokenService;
   readonly #clock: () => number;
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: RecentMap<Kept>;
   readonly #flights = new Map<string, Promise<Credential | undefined>>();
   #key: Promise<BindingKey> | undefined;
 
   constructor(options: ExchangeOptions) {
     this.#issuer = options.issuer;
     this.#clientId = options.clientId;
-    this.#maxEntries = options.maxEntries ?? MAX_ENTRIES;
+    this.#kept = createRecentMap(options.maxEntries ?? MAX_ENTRIES);
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#clock = options.clock ?? Date.now;
     this.#service = createTokenService(options);
@@ -75,16 +76,14 @@ class ExchangedCredentials implements CredentialSource {
     if (human?.iss !== this.#issuer || typeof human.sub !== "string") return undefined;
     if (audience.length > MAX_AUDIENCE_CHARS) throw rejected("the audience is too long");
     const key = cacheKey(subject, audience);
-    return this.#cached(key) ?? waitFor(this.#fly(key, subject, human.sub, audience), signal);
+    return (
+      this.#cached(key) ?? within(signal, this.#fly(key, subject, human.sub, audience), cancelled)
+    );
   }
 
   #cached(key: string): Credential | undefined {
     const kept = this.#kept.get(key);
-    if (kept === undefined) return undefined;
-    this.#kept.delete(key);
-    if (this.#clock() >= kept.renewAtMs) return undefined;
-    this.#kept.set(key, kept);
-    return kept.credential;
+    return kept !== undefined && this.#clock() < kept.renewAtMs ? kept.credential : undefined;
   }
 
   /** One exchange at a time for the same human and audience, shared by all that wait, and stopped by none of them. */
@@ -119,10 +118,8 @@ class ExchangedCredentials implements CredentialSource {
     this.#key ??= bindingKey();
     const binding = await this.#key;
     const signal = AbortSignal.timeout(this.#timeoutMs);
-    const answer = await withDeadline(
-      this.#service.exchange({ subject, audience, keys: binding.pair }, signal),
-      signal,
-    );
+    const request = { subject, audience, keys: binding.pair };
+    const answer = await within(signal, this.#service.exchange(request, signal), late);
     if (answer === undefined) return undefined;
     if (answer.token === subject.reveal()) throw rejected("it gave the human's own token back");
     const expected = { issuer: this.#issuer, clientId: this.#clientId, sub, audience };
@@ -136,9 +133,6 @@ class ExchangedCredentials implements CredentialSource {
     const now = this.#clock();
     const lifeMs = credential.expiresAtMs - now;
     if (lifeMs <= 0) throw rejected("its token has expired already");
-    while (this.#kept.size >= this.#maxEntries) {
-      this.#kept.delete(this.#kept.keys().next().value as string);
-    }
     const renewAtMs = Math.max(credential.expiresAtMs - RENEW_BEFORE_MS, now + 0.8 * lifeMs);
     this.#kept.set(key, { credential, renewAtMs });
   }
@@ -199,25 +193,18 @@ async function bindingKey(): Promise<BindingKey> {
   return { pair, jwk, jkt: await calculateJwkThumbprint(jwk) };
 }
 
-function withDeadline<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return race(work, signal, () => {
-    return new CountersignError(
-      "UNAVAILABLE",
-      `${COMPONENT}: the token service did not answer in time`,
-    );
+/** Waits no longer than the signal; what it was waited for goes on. */
+function within<T>(signal: AbortSignal, work: Promise<T>, reason: () => Error): Promise<T> {
+  return orAbort(work, signal).catch((error: unknown) => {
+    throw signal.aborted && error === signal.reason ? reason() : error;
   });
 }
 
-function waitFor<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return race(work, signal, cancelled);
-}
-
-function race<T>(work: Promise<T>, signal: AbortSignal, reason: () => Error): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const onAbort = (): void => reject(reason());
-  signal.addEventListener("abort", onAbort, { once: true });
-  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  return promise;
+function late(): CountersignError {
+  return new CountersignError(
+    "UNAVAILABLE",
+    `${COMPONENT}: the token service did not answer in time`,
+  );
 }
 
 function cancelled(): CountersignError {
