@@ -1,13 +1,5 @@
-import type { IdentityResolver } from "@countersign/identity";
-import {
-  type Agent,
-  assuranceAtLeast,
-  type Assurance,
-  type Check,
-  type Human,
-  overBound,
-  type Reason,
-} from "@countersign/model";
+import type { IdentityResolver, SubjectToken } from "@countersign/identity";
+import type { Agent, Check, Human, Reason } from "@countersign/model";
 import type { Budget } from "./budget.ts";
 import type { McpCall } from "./call.ts";
 import type { CheckAnswer, Checker, CheckRequest } from "./check/checker.ts";
@@ -16,12 +8,15 @@ import type { Policy } from "./policy/policy.ts";
 import { questionsOf, subjectOf } from "./policy/questions.ts";
 import { type Target, targetsOf } from "./policy/target.ts";
 import type { TaskOwners } from "./tasks.ts";
+import { isStrong, type ResolvedMessages, type Who, whoAsks } from "./who.ts";
 
 /** The verdict on one call before anything is recorded: the reason, and whoever and whatever was known by then. */
 export interface Evaluation {
   readonly reason: Reason;
   readonly human?: Human;
   readonly agent?: Agent;
+  /** The verified token behind the human. For the handler, never for the record. */
+  readonly subject?: SubjectToken;
   readonly checks?: readonly Check[];
   readonly rule?: string;
   readonly list?: { readonly offered: number; readonly shown: number };
@@ -35,13 +30,8 @@ export interface Parts {
   readonly identity: IdentityResolver;
   readonly checker: Checker;
   readonly tasks: TaskOwners;
-}
-
-/** The human and the agent, or the reason why there is none to go on with. */
-export interface Who {
-  readonly human?: Human;
-  readonly agent?: Agent;
-  readonly reason?: Reason;
+  /** What identity said of messages that came with a proof. */
+  readonly resolved: ResolvedMessages;
 }
 
 /** Decides a guarded, task or unmapped call, in the order of work of contract section 3. */
@@ -66,54 +56,6 @@ export async function evaluateCall(
   if (kind !== "guarded") return { ...who, reason: "unmapped" };
   if (targets === "too_many_checks") return { ...who, reason: targets };
   return evaluateTargets(parts, { call, id, budget, who }, targets);
-}
-
-/** Identity and the policy's own floor. */
-export async function whoAsks(parts: Parts, call: McpCall, budget: Budget): Promise<Who> {
-  const { minimum } = parts.policy.identity;
-  const evidence = {
-    transport: call.transport,
-    ...(call.bearer === undefined ? {} : { bearer: call.bearer }),
-    ...(call.conflictingBearer === undefined ? {} : { conflictingBearer: call.conflictingBearer }),
-  };
-  const work = parts.identity.resolve(evidence, budget.signal);
-  const result = await budget.race(work).catch((error: unknown) => {
-    if (budget.end === undefined) throw error;
-    return undefined;
-  });
-  const claimed = claimedAgent(call);
-  if (result === undefined) {
-    return {
-      ...claimed,
-      reason: budget.end === "cancelled" ? "cancelled" : "identity_unavailable",
-    };
-  }
-  if (result.kind === "denied" || result.kind === "error")
-    return { ...claimed, reason: result.reason };
-  if (result.kind === "absent")
-    return minimum === "none" ? claimed : { ...claimed, reason: "identity_missing" };
-  const agent = { ...claimed.agent, ...result.agent };
-  const who =
-    Object.keys(agent).length === 0 ? { human: result.human } : { human: result.human, agent };
-  if (overBound(who) !== undefined) return { ...claimed, reason: "identity_invalid" };
-  return isStrong(who.human, minimum) ? who : { ...who, reason: "identity_too_weak" };
-}
-
-function isStrong(human: Human | undefined, minimum: Assurance): boolean {
-  return assuranceAtLeast(human?.assurance ?? "none", minimum);
-}
-
-function claimedAgent({ clientInfo }: McpCall): { readonly agent?: Agent } {
-  if (clientInfo?.name === undefined && clientInfo?.version === undefined) return {};
-  const { name, version } = clientInfo;
-  return {
-    agent: {
-      claimed: {
-        ...(name === undefined ? {} : { name }),
-        ...(version === undefined ? {} : { version }),
-      },
-    },
-  };
 }
 
 /** A task method names a task, but for `tasks/list`, which asks for everybody's and is nobody's to see. */
@@ -143,11 +85,8 @@ async function evaluateTargets(
   asking: Asking,
   targets: readonly Target[],
 ): Promise<Evaluation> {
-  const { human, agent } = asking.who;
-  const known = {
-    ...(human === undefined ? {} : { human }),
-    ...(agent === undefined ? {} : { agent }),
-  };
+  const { human } = asking.who;
+  const { reason: _none, ...known } = asking.who;
   const unmapped = targets.find((target) => target.rule === undefined);
   if (unmapped !== undefined) return { ...known, reason: "unmapped" };
   const rule = targets[0]?.rule?.name;
@@ -157,10 +96,10 @@ async function evaluateTargets(
   );
   if (weak !== undefined)
     return { ...so, rule: weak.rule?.name ?? "", reason: "identity_too_weak" };
-  const subject = subjectOf(parts.policy, human);
-  if (subject === undefined)
+  const principal = subjectOf(parts.policy, human);
+  if (principal === undefined)
     return { ...so, reason: human === undefined ? "identity_missing" : "resource_invalid" };
-  const questions = questionsOf(parts.policy, targets, subject);
+  const questions = questionsOf(parts.policy, targets, principal);
   if (typeof questions === "string") return { ...so, reason: questions };
   const checks = await ask(parts.checker, questions, asking);
   return { ...so, checks, reason: reasonOf(checks, asking.budget) };

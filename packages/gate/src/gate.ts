@@ -93,7 +93,8 @@ class JournalledGate implements Gate {
   constructor({ policy, checker, identity, journal, clock, limits, log }: GateOptions) {
     const { budgetMs, ...waits } = { ...DEFAULT_LIMITS, ...limits };
     this.policy = policy;
-    this.#parts = { policy, checker, identity, tasks: new TaskOwners() };
+    const resolved = new WeakMap();
+    this.#parts = { policy, checker, identity, tasks: new TaskOwners(), resolved };
     this.#journal = journal;
     this.#clock = clock ?? SYSTEM_CLOCK;
     this.#recorder = new Recorder(policy, journal, this.#clock, waits);
@@ -142,6 +143,7 @@ class JournalledGate implements Gate {
 
   async stop(reason: StopReason, deadline: AbortSignal): Promise<void> {
     await this.#journal.stop(reason, deadline);
+    this.#parts.identity.close?.();
     await this.#parts.checker.close();
   }
 
@@ -156,7 +158,7 @@ class JournalledGate implements Gate {
     const startedMs = this.#clock.monotonic();
     const evaluation = await this.#judge(call, id, judge);
     const decidedAtMs = this.#clock.monotonic();
-    const { reason, human, agent, checks, rule } = evaluation;
+    const { reason, human, agent, subject, checks, rule } = evaluation;
     const decided: Verdict = {
       id,
       recorded: true,
@@ -165,6 +167,7 @@ class JournalledGate implements Gate {
       ...this.#effectOf(call, reason),
       ...(human === undefined ? {} : { human }),
       ...(agent === undefined ? {} : { agent }),
+      ...(subject === undefined ? {} : { subject }),
       ...(checks === undefined ? {} : { checks }),
       ...(rule === undefined ? {} : { rule }),
       decidedAtMs,

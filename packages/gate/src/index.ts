@@ -12,7 +12,7 @@ export { explain, type ExplainedCheck, type ExplainRequest, type Explanation } f
 export type { GateClock } from "./clock.ts";
 export { createGate, type Gate, type GateLimits, type GateOptions } from "./gate.ts";
 export { classify, classifyNotification, hasOutcome, type MethodClass } from "./methods.ts";
-export { createChecker, openGate, type OpenGateOptions } from "./open.ts";
+export { createChecker, identityConfig, openGate, type OpenGateOptions } from "./open.ts";
 export { type LoadedPolicy, loadPolicy } from "./policy/load.ts";
 export type { AuthorizerConfig, Policy, SpiceDbConfig } from "./policy/policy.ts";
 export { PolicyError } from "./policy/report.ts";

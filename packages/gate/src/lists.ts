@@ -2,9 +2,10 @@ import { type Check, deciding, type ObjectRef } from "@countersign/model";
 import type { Budget } from "./budget.ts";
 import type { ListEntry, McpCall } from "./call.ts";
 import type { CheckAnswer, CheckRequest } from "./check/checker.ts";
-import { type Evaluation, type Parts, reasonOf, whoAsks } from "./evaluate.ts";
+import { type Evaluation, type Parts, reasonOf } from "./evaluate.ts";
 import { listQuestionsOf, subjectOf } from "./policy/questions.ts";
 import { type Target, targetOfEntry } from "./policy/target.ts";
+import { whoAsks } from "./who.ts";
 
 const MAX_ENTRIES = 10_000;
 /** Questions in one request to the authorizer. */

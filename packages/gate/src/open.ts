@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { createIdentity } from "@countersign/identity";
+import { createIdentity, type IdentityConfig, stateDirectory } from "@countersign/identity";
 import { createJournal, type JournalOptions } from "@countersign/journal";
 import { CountersignError, type GateKind, type Logger, type SdkCoverage } from "@countersign/model";
 import type { Checker } from "./check/checker.ts";
@@ -39,11 +38,18 @@ export async function openGate(options: OpenGateOptions): Promise<Gate> {
   const { policy } = loadPolicy(await readPolicy(options.policyFile), options.policyFile, env);
   return createGate({
     policy,
-    identity: createIdentity(policy.identity, { env }),
+    identity: createIdentity(identityConfig(policy), { env, stateDirectory: stateDirectory(env) }),
     checker: createChecker(policy.authorizer),
     journal: createJournal(journalOptions(policy, options, env)),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
+}
+
+/** What a policy says about identity, for `createIdentity`. */
+export function identityConfig({ identity, server }: Policy): IdentityConfig {
+  const { minimum, issuers, process: helper } = identity;
+  const config = { minimum, issuers, server };
+  return helper === undefined ? config : { ...config, process: helper };
 }
 
 /** The checker that a policy names. */
@@ -97,11 +103,7 @@ function journalOptions(
 function journalDirectory(env: NodeJS.ProcessEnv): string {
   const own = env["COUNTERSIGN_JOURNAL"];
   if (own !== undefined && own !== "") return resolve(own);
-  const state = env["COUNTERSIGN_STATE_DIR"];
-  if (state !== undefined && state !== "") return resolve(state, "journal");
-  const xdg = env["XDG_STATE_HOME"];
-  const base = xdg === undefined || xdg === "" ? join(homedir(), ".local", "state") : xdg;
-  return join(base, "countersign", "journal");
+  return join(stateDirectory(env), "journal");
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type UriPattern,
 } from "./match.ts";
 import type { Path } from "@countersign/model/document";
+import { isReachable, unreachable } from "./reach.ts";
 import type { Report } from "./report.ts";
 import type { ContextTemplate } from "./resource.ts";
 import {
@@ -22,6 +23,8 @@ import {
 export interface Compiling {
   readonly report: Report;
   readonly minimum: Assurance;
+  /** Some issuer's tokens can be accepted. */
+  readonly provable: boolean;
   readonly hasPathRoot: boolean;
   /** The authorizer evaluates caveats. */
   readonly caveats: boolean;
@@ -138,8 +141,11 @@ function compileEntry(
 function floorOf(
   item: CheckEntry,
   path: Path,
-  { report, minimum }: Compiling,
+  { report, minimum, provable }: Compiling,
 ): Assurance | undefined {
+  if (item.minimum !== undefined && !isReachable(item.minimum, provable)) {
+    report.add([...path, "minimum"], ...unreachable(item.minimum));
+  }
   if (item.minimum !== undefined && !assuranceAtLeast(item.minimum, minimum)) {
     report.add(
       [...path, "minimum"],

@@ -13,6 +13,7 @@ export interface PolicyDocument {
     readonly minimum: Assurance;
     readonly subject: string;
     readonly issuers?: readonly IssuerEntry[];
+    readonly process?: { readonly exec: readonly string[] };
   };
   readonly authorizer: {
     readonly spicedb?: SpiceDbEntry;

@@ -3,6 +3,7 @@ import { parseDocument } from "@countersign/model/document";
 import { type Compiling, compileNames, compileUris } from "./compile.ts";
 import type { PolicyDocument } from "./document-shape.ts";
 import { replaceEnv } from "./env.ts";
+import { checkReach, isProvable } from "./reach.ts";
 import { createNameRules, createUriRules } from "./match.ts";
 import { validatePolicy } from "./policy.generated.ts";
 import type { Policy } from "./policy.ts";
@@ -59,6 +60,8 @@ function digestOf(value: unknown, report: Report): string {
 function build(document: PolicyDocument, digest: string, nowMs: number, report: Report): Policy {
   const subject = subjectTemplate(document, report);
   checkIssuers(document, report);
+  const provable = isProvable(document);
+  checkReach(document, provable, report);
   const engine = authorizer(document, report);
   const root = pathRoot(document, report);
   const observeUntilMs = observeUntil(document, nowMs, report);
@@ -66,6 +69,7 @@ function build(document: PolicyDocument, digest: string, nowMs: number, report: 
   const compiling: Compiling = {
     report,
     minimum: report.clean(["identity"]) ? document.identity.minimum : "none",
+    provable,
     hasPathRoot: document.paths !== undefined,
     caveats: engine?.kind !== "relationships",
   };
@@ -74,6 +78,7 @@ function build(document: PolicyDocument, digest: string, nowMs: number, report: 
   const tools = createNameRules(compileNames("tools", section("tools"), compiling));
   const prompts = createNameRules(compileNames("prompts", section("prompts"), compiling));
   const uris = compileUris(section("resources"), compiling);
+  const helper = isRecord(document.identity) ? document.identity.process : undefined;
   return {
     version: 1,
     server: document.server,
@@ -86,6 +91,7 @@ function build(document: PolicyDocument, digest: string, nowMs: number, report: 
       minimum: compiling.minimum,
       subject: subject as NonNullable<typeof subject>,
       issuers: issuersOf(document),
+      ...(helper === undefined ? {} : { process: helper }),
     },
     authorizer: engine as NonNullable<typeof engine>,
     tools,

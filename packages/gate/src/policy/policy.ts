@@ -20,6 +20,8 @@ export interface Policy {
     readonly minimum: Assurance;
     readonly subject: ObjectTemplate;
     readonly issuers: readonly IssuerConfig[];
+    /** The helper that gives this process the login of its human: program and arguments. */
+    readonly process?: { readonly exec: readonly string[] };
   };
   readonly authorizer: AuthorizerConfig;
   readonly tools: NameRules;

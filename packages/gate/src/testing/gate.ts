@@ -9,7 +9,7 @@ import type { McpCall } from "../call.ts";
 import type { CheckAnswer, Checker } from "../check/checker.ts";
 import type { GateClock } from "../clock.ts";
 import { createGate, type Gate, type GateLimits } from "../gate.ts";
-import { createChecker } from "../open.ts";
+import { createChecker, identityConfig } from "../open.ts";
 import { loadPolicy } from "../policy/load.ts";
 
 /** What a test replaces. */
@@ -62,7 +62,9 @@ export function testGate(options: TestGateOptions): TestGate {
   const gate = createGate({
     policy,
     checker: options.checker ?? createChecker(policy.authorizer),
-    identity: options.identity ?? createIdentity(policy.identity, { env }),
+    identity:
+      options.identity ??
+      createIdentity(identityConfig(policy), { env, stateDirectory: join(directory, "state") }),
     journal,
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -127,7 +129,10 @@ export function policyText(more: string, relationships: readonly string[] = []):
 server: urn:mcp:tickets
 tenant: acme
 ${more.includes("mode:") ? "" : "mode: enforce"}
-identity: { minimum: asserted, subject: "user:{human.subject}" }
+identity:
+  minimum: asserted
+  subject: "user:{human.subject}"
+  issuers: [{ issuer: "https://idp.example", clients: [tickets-agent], algorithms: [ES256] }]
 authorizer: { relationships: [${relationships.map((tuple) => `"${tuple}"`).join(", ")}] }
 default: deny
 ${more}
