@@ -11,6 +11,7 @@ import {
   type KeyBoundVerifier,
 } from "./key-bound-jws.ts";
 import type { LoginResult, LoginVerifier, VerifiedLogin } from "./login-token.ts";
+import { PERSONAL_CLAIMS } from "./personal-claims.ts";
 
 // The call proof, both ends of it. Whoever holds the key of a login signs each request by itself: what is asked, of whom, when.
 
@@ -26,20 +27,6 @@ const NAME_MEMBERS: ReadonlyMap<string, "name" | "uri"> = new Map([
   ["resources/subscribe", "uri"],
   ["resources/unsubscribe", "uri"],
 ]);
-/** A login token with one of these tells every server more of its human than who they are. */
-const PERSONAL_CLAIMS = [
-  "email",
-  "name",
-  "preferred_username",
-  "given_name",
-  "family_name",
-  "phone_number",
-  "address",
-  "picture",
-  "groups",
-  "roles",
-];
-
 /** What travels in `params._meta["dev.countersign/call-proof"]`. */
 export interface CallProof {
   /** The login token. */
