@@ -101,7 +101,9 @@ function features(setting: ProviderSetting): Record<string, unknown> {
     resourceIndicators: {
       enabled: true,
       defaultResource: (_context: Context, _client: object, oneOf?: unknown) => oneOf,
-      useGrantedResource: () => true,
+      // Of several resources the client has to choose one; without a choice the token is for the provider itself.
+      useGrantedResource: (_context: Context, source: { readonly resource?: unknown }) =>
+        typeof source.resource === "string",
       getResourceServerInfo: (_context: Context, resource: string) => {
         const server = resourceServer(setting, resource);
         if (server === undefined) throw new errors.InvalidTarget("no such resource");

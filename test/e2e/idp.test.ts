@@ -42,7 +42,7 @@ interface Login {
 /** The whole code flow for one human, with DPoP. */
 async function logIn(
   user: string,
-  parameters: Record<string, string> = {},
+  parameters: Record<string, string | readonly string[]> = {},
   at: RunningIdp = idp,
 ): Promise<Login> {
   const { url, verifier } = authorizationRequest(at.issuer, parameters);
@@ -148,6 +148,17 @@ test("a resource gives an access token for that audience, bound to the key of th
     typ: "at+jwt",
     alg: "ES256",
   });
+});
+
+test("of several resources none is chosen for the client; each can be had by refresh", async () => {
+  const resources = [TICKETS, "urn:mcp:files"];
+  const { answer } = await logIn("bob", { resource: resources });
+  expect(answer.status).toBe(200);
+  await verified(answer.id_token, "countersign-cli");
+  for (const resource of resources) {
+    const { access_token } = await refresh(answer.refresh_token, { resource });
+    await verified(access_token, resource);
+  }
 });
 
 test("refresh: another audience for the same key, nothing for another key", async () => {
