@@ -2,14 +2,18 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { type Action, type Choose, example } from "./command.ts";
 import { addComponents } from "./commands/components.ts";
+import { addCredential } from "./commands/credential.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addGuard } from "./commands/guard.ts";
+import { addLogin } from "./commands/login.ts";
+import { addLogout } from "./commands/logout.ts";
 import { addPolicyExplain } from "./commands/policy-explain.ts";
 import { addPolicyInit } from "./commands/policy-init.ts";
 import { addProcessor } from "./commands/processor.ts";
 import { addStart } from "./commands/start.ts";
 import { addTail } from "./commands/tail.ts";
 import { addValidate } from "./commands/validate.ts";
+import { addWhoami } from "./commands/whoami.ts";
 import { describe, EXIT, exitCodeOf } from "./exit.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
 
@@ -78,6 +82,10 @@ function build(terminal: Terminal, choose: Choose): Command {
   addPolicyExplain(policy, choose);
   addDoctor(program, choose);
   addTail(program, choose);
+  addLogin(program, choose);
+  addWhoami(program, choose);
+  addCredential(program, choose);
+  addLogout(program, choose);
   addStart(program, choose);
   return program;
 }

@@ -1,0 +1,156 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { errorCode } from "@countersign/model";
+import * as oauth from "oauth4webapi";
+import { isHttpsOrLoopback } from "../fetch-json.ts";
+import { loginError, safeError } from "./login-error.ts";
+import { nonceCommitment } from "../login-token.ts";
+import type { LoginRequest } from "./login-request.ts";
+import { askTokenEndpoint } from "./provider.ts";
+import { readTokens, type Tokens } from "./tokens.ts";
+
+/** What the human needs on another device. */
+export interface DevicePrompt {
+  readonly url: string;
+  readonly code: string;
+  /** The address with the code in it. */
+  readonly completeUrl?: string;
+}
+
+/** RFC 8628, section 3.5. */
+const DEFAULT_INTERVAL_SECONDS = 5;
+const SLOWER_BY_SECONDS = 5;
+const MAX_INTERVAL_SECONDS = 60;
+/** Answers in a row that did not come, before it is given up. */
+const MAX_FAILURES = 5;
+const MAX_CODE_CHARS = 64;
+const MAX_URL_CHARS = 2048;
+
+interface Polled {
+  readonly response: Response;
+  readonly body: oauth.TokenEndpointResponse;
+}
+
+/**
+ * Device authorization grant (RFC 8628): the human confirms a code in a browser anywhere. Rejects `REJECTED` (also for an issuer without it),
+ * `UNAVAILABLE`, or with the signal's reason.
+ */
+export async function deviceFlow(
+  request: LoginRequest,
+  show: (prompt: DevicePrompt) => void,
+  signal: AbortSignal,
+): Promise<Tokens> {
+  const { provider, key, salt } = request;
+  if (provider.server.device_authorization_endpoint === undefined) {
+    throw loginError("REJECTED", "this identity provider has no device flow; log in by browser");
+  }
+  const nonce = nonceCommitment(key.jkt, salt);
+  const begun = await begin(request, nonce, signal);
+  show(promptOf(begun));
+  const answer = await poll(request, begun, signal);
+  return readTokens(provider, answer, { jkt: key.jkt, nonce }, signal);
+}
+
+/** Some providers take a `nonce` here and put it into the ID token; the standard has none. */
+async function begin(
+  { provider, scope, audiences }: LoginRequest,
+  nonce: string,
+  signal: AbortSignal,
+): Promise<oauth.DeviceAuthorizationResponse> {
+  const { server, client } = provider;
+  const parameters = new URLSearchParams({ scope, nonce });
+  for (const audience of audiences) parameters.append("resource", audience);
+  const options = provider.request<"POST", URLSearchParams>(signal);
+  try {
+    const response = await oauth.deviceAuthorizationRequest(
+      server,
+      client,
+      oauth.None(),
+      parameters,
+      options,
+    );
+    return await oauth.processDeviceAuthorizationResponse(server, client, response);
+  } catch (error) {
+    throw safeError(error);
+  }
+}
+
+function promptOf(begun: oauth.DeviceAuthorizationResponse): DevicePrompt {
+  const { user_code: code, verification_uri: url, verification_uri_complete: completeUrl } = begun;
+  if (!isShowable(url) || code.length > MAX_CODE_CHARS) {
+    throw loginError("REJECTED", "what the identity provider answered is not used: its code page");
+  }
+  const prompt = { url, code };
+  return completeUrl !== undefined && isShowable(completeUrl) ? { ...prompt, completeUrl } : prompt;
+}
+
+function isShowable(url: string): boolean {
+  return url.length <= MAX_URL_CHARS && isHttpsOrLoopback(url);
+}
+
+async function poll(
+  request: LoginRequest,
+  begun: oauth.DeviceAuthorizationResponse,
+  signal: AbortSignal,
+): Promise<Polled> {
+  const deadlineMs = Date.now() + begun.expires_in * 1000;
+  let intervalSeconds = begun.interval ?? DEFAULT_INTERVAL_SECONDS;
+  let failures = 0;
+  while (Date.now() < deadlineMs) {
+    await delay(Math.min(intervalSeconds, MAX_INTERVAL_SECONDS) * 1000, undefined, { signal });
+    const answer = await ask(request, begun.device_code, signal);
+    if (typeof answer !== "string") return answer;
+    failures = answer === "failed" ? failures + 1 : 0;
+    if (failures === MAX_FAILURES) {
+      throw loginError(
+        "UNAVAILABLE",
+        "the identity provider cannot be asked: it stopped to answer",
+      );
+    }
+    if (answer === "slow_down") intervalSeconds += SLOWER_BY_SECONDS;
+  }
+  throw loginError("REJECTED", "the identity provider refused: expired_token");
+}
+
+/** One question. A lost answer is asked for again at the next turn. */
+async function ask(
+  { provider, key, audiences }: LoginRequest,
+  deviceCode: string,
+  signal: AbortSignal,
+): Promise<Polled | "pending" | "slow_down" | "failed"> {
+  const { server, client } = provider;
+  const dpop = provider.dpop(key);
+  const [resource] = audiences;
+  let pending: "pending" | "slow_down" | undefined;
+  try {
+    return await askTokenEndpoint(async () => {
+      const response = await oauth.deviceCodeGrantRequest(
+        server,
+        client,
+        oauth.None(),
+        deviceCode,
+        {
+          ...provider.request<"POST", URLSearchParams>(signal),
+          ...(dpop === undefined ? {} : { DPoP: dpop }),
+          ...(resource === undefined ? {} : { additionalParameters: { resource } }),
+        },
+      );
+      try {
+        return { response, body: await oauth.processDeviceCodeResponse(server, client, response) };
+      } catch (error) {
+        pending = pendingOf(error);
+        throw error;
+      }
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (pending !== undefined) return pending;
+    if (errorCode(error) === "UNAVAILABLE") return "failed";
+    throw error;
+  }
+}
+
+function pendingOf(error: unknown): "pending" | "slow_down" | undefined {
+  const name = (error as { error?: unknown } | null)?.error;
+  if (name === "authorization_pending") return "pending";
+  return name === "slow_down" ? "slow_down" : undefined;
+}
