@@ -1,5 +1,5 @@
 // A person who is logged in, for tests: a key, tokens bound to it in all three ways, and a hand that signs whatever it is told to.
-import { createHash, createPrivateKey, sign } from "node:crypto";
+import { createHash, createPrivateKey, type KeyObject, sign } from "node:crypto";
 import { canonicalJson } from "@countersign/model";
 import {
   calculateJwkThumbprint,
@@ -24,11 +24,22 @@ export const SALT = "0123456789abcdefABCDEF_-";
 export const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /** What everybody asks for here. */
-export const CALL = {
+export const CALL: {
+  readonly method: "tools/call";
+  readonly params: {
+    readonly name: string;
+    readonly arguments: {
+      readonly id: number;
+      readonly words: readonly string[];
+      readonly deep: object;
+    };
+  };
+  readonly traceId: string;
+} = {
   method: "tools/call",
   params: { name: "read_ticket", arguments: { id: 42, words: ["ä", "𝛼"], deep: { a: null } } },
   traceId: TRACE_ID,
-} as const;
+};
 
 /** How a token is bound to the login key. */
 export type Binding = "dpop" | "id_token_cnf" | "nonce";
@@ -53,10 +64,18 @@ export async function testPair(algorithm = "ES256"): Promise<TestPair> {
   return { algorithm, privateJwk, publicJwk, jkt: await calculateJwkThumbprint(publicJwk) };
 }
 
+const imported = new WeakMap<TestPair, KeyObject>();
+
+function keyOf(pair: TestPair): KeyObject {
+  const key = imported.get(pair) ?? createPrivateKey({ key: pair.privateJwk, format: "jwk" });
+  imported.set(pair, key);
+  return key;
+}
+
 /** Signs any header and any claims, also those that a library refuses to. */
 export function forge(pair: TestPair, header: Changes, claims: unknown): string {
   const text = `${encode(header)}.${encode(claims)}`;
-  const key = createPrivateKey({ key: pair.privateJwk, format: "jwk" });
+  const key = keyOf(pair);
   const isEc = pair.privateJwk.kty === "EC";
   const signature = sign(isEc ? "sha256" : null, Buffer.from(text), {
     key,
