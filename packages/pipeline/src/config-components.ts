@@ -27,7 +27,13 @@ interface Context {
   readonly report: ConfigReport;
 }
 
-const KINDS: readonly ComponentKind[] = ["receiver", "processor", "exporter", "extension"];
+const KINDS: readonly ComponentKind[] = [
+  "receiver",
+  "processor",
+  "exporter",
+  "extension",
+  "client",
+];
 
 /** Checks each component's type, settings, and the components that it names. */
 export function checkComponents(shape: ConfigShape, context: Context): CheckedComponents {
@@ -51,7 +57,7 @@ function configure(
   const { kind, id, settings } = item;
   const path = [SECTION[kind], id];
   const type = parseComponentId(id)?.type;
-  const spec = specs.find((one) => one.kind === kind && one.type === type);
+  const spec = specs.find((one) => one.kind === kind && (kind === "client" || one.type === type));
   if (spec === undefined) {
     const types = specs.filter((one) => one.kind === kind).map((one) => one.type);
     report.keyProblem(

@@ -32,6 +32,7 @@ export function checkPipelines(
   }
   checkLetterBox(shape, "deadLetter", context);
   checkLetterBox(shape, "quarantine", context);
+  checkReceiptBox(shape, context);
   checkLoops(pipelines, context);
   const used = usedIds(shape, components);
   warnUnused(used, context);
@@ -213,6 +214,30 @@ function needsLetterBox(
   );
 }
 
+function checkReceiptBox(shape: ConfigShape, context: Context): void {
+  const id = shape.receipts;
+  if (id === undefined) return;
+  const path = ["service", "receipts"];
+  const spec = find("exporter", id, path, context)?.spec;
+  if (spec?.kind === "exporter" && spec.keepsReceipts !== true) {
+    context.report.problem(path, `exporter ${id} cannot keep receipts`, "name a `kafka` exporter");
+  }
+  const pulling = shape.pipelines.some(({ receivers }) =>
+    receivers.some((receiver) => readsFromLog(context.components.of.receiver.get(receiver)?.spec)),
+  );
+  if (!pulling) {
+    context.report.warning(
+      path,
+      "no pipeline reads from a log, so there will be no receipt",
+      "remove it, or add a pipeline with a receiver that reads from a log",
+    );
+  }
+}
+
+function readsFromLog(spec: ComponentSpec | undefined): boolean {
+  return spec?.kind === "receiver" && spec.pulls === true;
+}
+
 /** A pipeline may not write into what one of its receivers reads, directly or by way of other pipelines. */
 function checkLoops(pipelines: readonly ConfiguredPipeline[], context: Context): void {
   const { references } = context.components;
@@ -263,8 +288,9 @@ function usedIds(shape: ConfigShape, components: CheckedComponents): Used {
     processor: new Set(shape.pipelines.flatMap(({ processors }) => processors)),
     exporter: new Set(shape.pipelines.flatMap(({ exporters }) => exporters)),
     extension: new Set(shape.extensions),
+    client: new Set<string>(),
   };
-  for (const id of [shape.deadLetter, shape.quarantine])
+  for (const id of [shape.deadLetter, shape.quarantine, shape.receipts])
     if (id !== undefined) used.exporter.add(id);
   for (const { from, kind, id } of components.references) {
     if (used[from.kind].has(from.id)) used[kind].add(id);
@@ -272,11 +298,16 @@ function usedIds(shape: ConfigShape, components: CheckedComponents): Used {
   return used;
 }
 
+const WHERE_USED: { readonly [Kind in ComponentKind]?: string } = {
+  extension: "service.extensions",
+  client: "a component that connects",
+};
+
 function warnUnused(used: Used, { components, report }: Context): void {
   for (const [kind, ids] of Object.entries(used) as [ComponentKind, ReadonlySet<string>][]) {
     for (const id of components.of[kind].keys()) {
       if (ids.has(id)) continue;
-      const where = kind === "extension" ? "service.extensions" : "a pipeline";
+      const where = WHERE_USED[kind] ?? "a pipeline";
       report.warning(
         [SECTION[kind], id],
         `${kind} ${id} is not used`,
@@ -296,9 +327,11 @@ function pick(
     processors: only(components.of.processor, used.processor),
     exporters: only(components.of.exporter, used.exporter),
     extensions: only(components.of.extension, used.extension),
+    clients: only(components.of.client, used.client),
     pipelines,
     ...(shape.deadLetter === undefined ? {} : { deadLetter: shape.deadLetter }),
     ...(shape.quarantine === undefined ? {} : { quarantine: shape.quarantine }),
+    ...(shape.receipts === undefined ? {} : { receipts: shape.receipts }),
   };
 }
 

@@ -19,6 +19,7 @@ export interface ConfigShape {
   readonly pipelines: readonly PipelineShape[];
   readonly deadLetter?: string;
   readonly quarantine?: string;
+  readonly receipts?: string;
 }
 
 /** Section of each kind. */
@@ -27,10 +28,11 @@ export const SECTION: Readonly<Record<ComponentKind, string>> = {
   processor: "processors",
   exporter: "exporters",
   extension: "extensions",
+  client: "clients",
 };
 
 const TOP = [...Object.values(SECTION), "service"];
-const SERVICE = ["extensions", "dead_letter", "quarantine", "pipelines"];
+const SERVICE = ["extensions", "dead_letter", "quarantine", "receipts", "pipelines"];
 const PIPELINE = ["receivers", "processors", "exporters", "on_full"];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -47,17 +49,20 @@ export function checkShape(value: unknown, report: ConfigReport): ConfigShape | 
     sectionOf(root[SECTION[kind]], SECTION[kind], report);
   const deadLetter = idAt(service["dead_letter"], ["service", "dead_letter"], report);
   const quarantine = idAt(service["quarantine"], ["service", "quarantine"], report);
+  const receipts = idAt(service["receipts"], ["service", "receipts"], report);
   return {
     sections: {
       receiver: section("receiver"),
       processor: section("processor"),
       exporter: section("exporter"),
       extension: section("extension"),
+      client: section("client"),
     },
     extensions: ids(service["extensions"], ["service", "extensions"], report),
     pipelines: pipelinesOf(service["pipelines"], report),
     ...(deadLetter === undefined ? {} : { deadLetter }),
     ...(quarantine === undefined ? {} : { quarantine }),
+    ...(receipts === undefined ? {} : { receipts }),
   };
 }
 

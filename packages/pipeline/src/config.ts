@@ -7,6 +7,7 @@ import { createReport } from "./config-report.ts";
 import { checkShape } from "./config-shape.ts";
 import type { Signal } from "./consumer.ts";
 import type {
+  ClientSpec,
   ComponentSpec,
   ExporterSpec,
   ExtensionSpec,
@@ -39,10 +40,14 @@ export interface Config {
   readonly processors: ReadonlyMap<string, Configured<ProcessorSpec>>;
   readonly exporters: ReadonlyMap<string, Configured<ExporterSpec>>;
   readonly extensions: ReadonlyMap<string, Configured<ExtensionSpec>>;
+  /** Connections that components share, by their free names. */
+  readonly clients: ReadonlyMap<string, Configured<ClientSpec>>;
   readonly pipelines: readonly ConfiguredPipeline[];
   /** Exporters that keep what can never be accepted, and what must not go on. */
   readonly deadLetter?: string;
   readonly quarantine?: string;
+  /** The exporter that keeps receipts of what was delivered from a log. */
+  readonly receipts?: string;
 }
 
 /** What came of reading a configuration. With a problem there is no config. */

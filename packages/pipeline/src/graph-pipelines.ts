@@ -7,6 +7,7 @@ import type { Host } from "./host.ts";
 import { deadLettering } from "./letters.ts";
 import { measureExporter } from "./measure.ts";
 import { createQueue } from "./queue.ts";
+import { createReceiptBook, type Receipt, type ReceiptBook, type Receipted } from "./receipts.ts";
 import { createRetry } from "./retry.ts";
 
 /** A pipeline without its receivers. */
@@ -35,10 +36,11 @@ export function buildPipelines(context: Context): readonly BuiltPipeline[] {
 function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeline {
   const retries: Component[] = [];
   const parts: Component[] = [];
+  const book = bookOf(shape, context, retries);
   const edges = shape.exporters.map((id): Consumer<never> =>
     shape.signal === "traces"
       ? measureExporter<Traces>(exporterOf(id, context), id, context.host.metrics)
-      : decisionsEdge(id, shape, context, retries),
+      : decisionsEdge(id, { shape, context, retries, book }),
   );
   let head: Consumer<never> = fanout(edges);
   for (const id of shape.processors.toReversed()) {
@@ -47,6 +49,7 @@ function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeli
     parts.unshift(processor);
     head = processor;
   }
+  head = book?.head(head) ?? head;
   if (shape.onFull === "drop") {
     const queue = dropQueue(head, shape, context);
     parts.unshift(queue);
@@ -55,25 +58,56 @@ function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeli
   return { shape, head, parts, retries };
 }
 
-function exporterOf(id: string, { exporters }: Context): Consumer<Traces> & Consumer<Decisions> {
+function exporterOf(
+  id: string,
+  { exporters }: Context,
+): Consumer<Traces> & Consumer<Decisions> & Receipted {
   return exporters.get(id) ?? missing(id);
 }
 
 /** Decisions: refused for good means dead letter; behind a receiver that keeps its place, failures are tried again without end. */
 function decisionsEdge(
   id: string,
+  pipeline: {
+    shape: ConfiguredPipeline;
+    context: Context;
+    retries: Component[];
+    book: ReceiptBook | undefined;
+  },
+): Consumer<Decisions> {
+  const { shape, context, retries, book } = pipeline;
+  const { host } = context;
+  const exporter = exporterOf(id, context);
+  const counted = book?.within(id, exporter) ?? exporter;
+  const measured = measureExporter<Decisions>(counted, id, host.metrics);
+  const lettered = deadLettering(measured, id, host.view.deadLetters);
+  if (!readsFromLog(shape, context)) return lettered;
+  const retry = createRetry<Decisions>(lettered, { id, pick: pickEvents, log: host.logger(id) });
+  retries.push(retry);
+  return book?.edge(id, retry) ?? retry;
+}
+
+function readsFromLog(shape: ConfiguredPipeline, { config }: Context): boolean {
+  return shape.receivers.some((id) => config.receivers.get(id)?.spec.pulls === true);
+}
+
+/** Receipts are of what was read from a log, and only where the configuration names a place for them. */
+function bookOf(
   shape: ConfiguredPipeline,
   context: Context,
   retries: Component[],
-): Consumer<Decisions> {
-  const { host, config } = context;
-  const measured = measureExporter<Decisions>(exporterOf(id, context), id, host.metrics);
-  const edge = deadLettering(measured, id, host.view.deadLetters);
-  if (!shape.receivers.some((receiver) => config.receivers.get(receiver)?.spec.pulls === true))
-    return edge;
-  const retry = createRetry<Decisions>(edge, { id, pick: pickEvents, log: host.logger(id) });
-  retries.push(retry);
-  return retry;
+): ReceiptBook | undefined {
+  const { host, exporters } = context;
+  const box = host.receipts;
+  if (box === undefined || shape.signal !== "decisions" || !readsFromLog(shape, context))
+    return undefined;
+  const keeper = createRetry<readonly Receipt[]>(
+    { consume: (receipts, signal) => box.keep(receipts, signal) },
+    { id: `receipts of ${shape.id}`, log: host.logger(shape.id) },
+  );
+  retries.push(keeper);
+  const sinks = shape.exporters.map((id) => [id, exporters.get(id) as Receipted] as const);
+  return createReceiptBook(new Map(sinks), keeper);
 }
 
 /** A part of a batch. Its origin stays: the receipt of a range is one whatever had to be sent twice. */

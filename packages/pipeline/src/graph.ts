@@ -32,11 +32,15 @@ export interface Graph extends Component {
 /** Makes every component of a configuration and connects them. Nothing runs before `start`. */
 export function createGraph(options: GraphOptions): Graph {
   const host = createHost(options);
+  const clients = new Map<string, Component>();
+  for (const [id, { spec, config }] of options.config.clients) {
+    clients.set(id, spec.create(config as never, host.runtime("client", id)));
+  }
   const exporters = new Map<string, Component & Consumer<never>>();
   for (const [id, { spec, config }] of options.config.exporters) {
     exporters.set(id, spec.create(config as never, host.runtime("exporter", id)));
   }
-  host.connect(exporters, options.config);
+  host.connect({ exporters, clients }, options.config);
   const pipelines = buildPipelines({ config: options.config, host, exporters });
   const extensions = new Map<string, Component>();
   for (const [id, { spec, config }] of options.config.extensions) {
@@ -46,7 +50,7 @@ export function createGraph(options: GraphOptions): Graph {
   for (const [id, receiver] of options.config.receivers) {
     receivers.set(id, createReceiver(receiver, pipelines, host));
   }
-  return new RunningGraph({ host, exporters, pipelines, extensions, receivers });
+  return new RunningGraph({ host, clients, exporters, pipelines, extensions, receivers });
 }
 
 function createReceiver(
@@ -68,6 +72,7 @@ function createReceiver(
 
 interface Parts {
   readonly host: Host;
+  readonly clients: ReadonlyMap<string, Component>;
   readonly exporters: ReadonlyMap<string, Component>;
   readonly pipelines: readonly BuiltPipeline[];
   readonly extensions: ReadonlyMap<string, Component>;
@@ -83,7 +88,8 @@ class RunningGraph implements Graph {
   }
 
   component(kind: ComponentSpec["kind"], id: string): Component | undefined {
-    const { exporters, extensions, receivers } = this.#parts;
+    const { clients, exporters, extensions, receivers } = this.#parts;
+    if (kind === "client") return clients.get(id);
     if (kind === "exporter") return exporters.get(id);
     if (kind === "extension") return extensions.get(id);
     return kind === "receiver" ? receivers.get(id) : undefined;
@@ -94,8 +100,9 @@ class RunningGraph implements Graph {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { host, exporters, pipelines, extensions, receivers } = this.#parts;
+    const { host, clients, exporters, pipelines, extensions, receivers } = this.#parts;
     const inOrder = [
+      ...clients.values(),
       ...exporters.values(),
       ...pipelines.flatMap(({ parts }) => parts.toReversed()),
       ...extensions.values(),
@@ -112,7 +119,7 @@ class RunningGraph implements Graph {
 
   /** Each stage drains into one that still works. One failure does not keep the rest from stopping. */
   async #stop(deadline: AbortSignal): Promise<void> {
-    const { host, exporters, pipelines, extensions, receivers } = this.#parts;
+    const { host, clients, exporters, pipelines, extensions, receivers } = this.#parts;
     host.enter("stopping");
     const failures: unknown[] = [];
     const all = async (components: Iterable<Component>): Promise<void> => {
@@ -127,6 +134,7 @@ class RunningGraph implements Graph {
     for (const { parts } of pipelines) for (const part of parts) await all([part]);
     await all(extensions.values());
     await all(exporters.values());
+    await all(clients.values());
     if (failures.length > 0)
       throw new AggregateError(failures, "service: not everything stopped in order");
   }

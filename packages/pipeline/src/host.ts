@@ -3,6 +3,7 @@ import type { Component } from "./component.ts";
 import type { Config } from "./config.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Receipt, ReceiptBox } from "./receipts.ts";
 import type { ComponentKind, ComponentState, Runtime, ServiceHealth, ServiceView } from "./spec.ts";
 
 /** What the graph gives to its components. */
@@ -11,10 +12,17 @@ export interface Host {
   readonly view: ServiceView;
   logger(id: string): Logger;
   runtime(kind: ComponentKind, id: string): Runtime;
-  /** Exporters exist before they are known to the others. */
-  connect(exporters: ReadonlyMap<string, Component>, config: Config): void;
+  /** Keeps receipts; undefined when the configuration names no place for them. */
+  readonly receipts: ReceiptBox | undefined;
+  /** Clients and exporters exist before they are known to the others. */
+  connect(known: Known, config: Config): void;
   enter(phase: ServiceHealth["phase"]): void;
   health(): ServiceHealth;
+}
+
+interface Known {
+  readonly exporters: ReadonlyMap<string, Component>;
+  readonly clients: ReadonlyMap<string, Component>;
 }
 
 /** Makes the host of one graph. */
@@ -27,16 +35,18 @@ class GraphHost implements Host {
   readonly view: ServiceView;
   readonly #logger: (id: string) => Logger;
   readonly #states = new Map<string, ComponentState>();
-  #exporters: ReadonlyMap<string, Component> = new Map();
+  #known: Known = { exporters: new Map(), clients: new Map() };
   #phase: ServiceHealth["phase"] = "starting";
   #deadLetter: string | undefined;
   #quarantine: string | undefined;
+  #receipts: string | undefined;
 
   constructor(options: { metrics: Metrics; logger: (id: string) => Logger }) {
     this.metrics = options.metrics;
     this.#logger = options.logger;
     this.view = {
-      exporter: (id) => this.#exporters.get(id),
+      exporter: (id) => this.#known.exporters.get(id),
+      client: (id) => this.#known.clients.get(id),
       deadLetters: this.#box("dead_letter", () => this.#deadLetter),
       quarantine: this.#box("quarantine", () => this.#quarantine),
       health: () => this.health(),
@@ -58,8 +68,23 @@ class GraphHost implements Host {
     };
   }
 
-  connect(exporters: ReadonlyMap<string, Component>, config: Config): void {
-    this.#exporters = exporters;
+  get receipts(): ReceiptBox | undefined {
+    const id = this.#receipts;
+    return id === undefined
+      ? undefined
+      : { keep: (receipts, signal) => this.#keep(id, receipts, signal) };
+  }
+
+  async #keep(id: string, receipts: readonly Receipt[], signal: AbortSignal): Promise<void> {
+    const box = this.#known.exporters.get(id) as Partial<ReceiptBox> | undefined;
+    if (box?.keep === undefined)
+      throw new CountersignError("BUG", `service: exporter ${id} cannot keep receipts`);
+    await box.keep(receipts, signal);
+  }
+
+  connect(known: Known, config: Config): void {
+    this.#known = known;
+    this.#receipts = config.receipts;
     this.#deadLetter = config.deadLetter;
     this.#quarantine = config.quarantine;
   }
@@ -81,7 +106,7 @@ class GraphHost implements Host {
       deposit: async (letters, signal) => {
         if (letters.length === 0) return;
         const id = idOf();
-        const exporter = id === undefined ? undefined : this.#exporters.get(id);
+        const exporter = id === undefined ? undefined : this.#known.exporters.get(id);
         const box = exporter as Partial<LetterBox> | undefined;
         if (box?.deposit === undefined) {
           throw new CountersignError(

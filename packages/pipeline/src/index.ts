@@ -37,6 +37,8 @@ export { withTimeout } from "./timeout.ts";
 export { pause, throwIfAborted } from "./wait.ts";
 export { deadLettering } from "./letters.ts";
 export type { Letter, LetterBox } from "./letters.ts";
+export { merkleRoot } from "./merkle-root.ts";
+export type { Acknowledgement, Receipt, ReceiptBox, Receipted } from "./receipts.ts";
 export { measureReceiver } from "./measure.ts";
 export { createMetrics } from "./metrics.ts";
 export type { Counter, Labels, Metrics } from "./metrics.ts";
@@ -49,6 +51,7 @@ export {
   sizeBytes,
 } from "./units.ts";
 export type {
+  ClientSpec,
   ComponentKind,
   ComponentSpec,
   ComponentState,

@@ -1,4 +1,4 @@
-import { CountersignError, errorCode } from "@countersign/model";
+import { CountersignError, errorCode, type SealedEvent } from "@countersign/model";
 import type { Consumer, Decisions } from "./consumer.ts";
 
 /** One item that will never be accepted, and why: for the dead-letter exporter, or for quarantine. */
@@ -17,6 +17,14 @@ export interface Letter {
   readonly bytes?: Uint8Array;
   /** For items that are only counted. */
   readonly count?: number;
+  /** The event that `bytes` are of, where it was one: its log knows more of it (key, place). */
+  readonly event?: SealedEvent;
+  /** Where the item stood in a log. */
+  readonly place?: { readonly log: string; readonly partition: number; readonly offset: bigint };
+  /** The exporter that refused. */
+  readonly sink?: string;
+  /** How often it was tried. */
+  readonly attempts?: number;
 }
 
 /** Keeps letters. */
@@ -37,14 +45,23 @@ export function deadLettering(
   component: string,
   box: LetterBox,
 ): Consumer<Decisions> {
+  const failures = new WeakMap<SealedEvent, number>();
+  const failed = (event: SealedEvent): number => {
+    const times = (failures.get(event) ?? 0) + 1;
+    failures.set(event, times);
+    return times;
+  };
   return {
     async consume(batch, signal) {
       try {
         await next.consume(batch, signal);
       } catch (error) {
         const code = errorCode(error);
-        if (code !== "REJECTED" && code !== "INPUT_INVALID") throw error;
-        await depositFailed(batch, error as CountersignError, { component, box, signal });
+        if (code !== "REJECTED" && code !== "INPUT_INVALID") {
+          for (const event of batch.events) failed(event);
+          throw error;
+        }
+        await depositFailed(batch, error as CountersignError, { component, box, failed, signal });
       }
     },
   };
@@ -53,7 +70,12 @@ export function deadLettering(
 async function depositFailed(
   batch: Decisions,
   error: CountersignError,
-  to: { component: string; box: LetterBox; signal: AbortSignal },
+  to: {
+    component: string;
+    box: LetterBox;
+    failed: (event: SealedEvent) => number;
+    signal: AbortSignal;
+  },
 ): Promise<void> {
   const failed = error.failed ?? batch.events.keys();
   const letters: Letter[] = [];
@@ -68,6 +90,9 @@ async function depositFailed(
       hash: event.hash,
       size: event.bytes.length,
       bytes: event.bytes,
+      event,
+      sink: to.component,
+      attempts: to.failed(event),
     });
   }
   await to.box.deposit(letters, to.signal);

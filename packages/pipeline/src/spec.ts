@@ -3,9 +3,10 @@ import type { Component } from "./component.ts";
 import type { BatchKind, Batches, Consumer, Signal } from "./consumer.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
+import type { ReceiptBox, Receipted } from "./receipts.ts";
 
 /** What a component is for. */
-export type ComponentKind = "receiver" | "processor" | "exporter" | "extension";
+export type ComponentKind = "receiver" | "processor" | "exporter" | "extension" | "client";
 
 /** How far a component may be trusted to stay as it is. */
 export type Stability = "experimental" | "beta" | "stable";
@@ -55,6 +56,8 @@ export interface Runtime {
 export interface ServiceView {
   /** A running exporter, for what reads from it or shows it. Known from the start on. */
   exporter(id: string): Component | undefined;
+  /** A connection of the section `clients`, shared by what names it. Started before everything else, stopped last. */
+  client(id: string): Component | undefined;
   readonly deadLetters: LetterBox;
   readonly quarantine: LetterBox;
   /** Whether the service works, and the components that do not. */
@@ -119,7 +122,12 @@ export interface ExporterSpec extends SpecBase {
   readonly takes: readonly BatchKind[];
   /** It keeps letters too: `service.dead_letter` and `service.quarantine` may name it. */
   readonly keepsLetters?: true;
-  create(config: never, runtime: Runtime): Component & Consumer<never> & Partial<LetterBox>;
+  /** It keeps receipts too: `service.receipts` may name it. */
+  readonly keepsReceipts?: true;
+  create(
+    config: never,
+    runtime: Runtime,
+  ): Component & Consumer<never> & Partial<LetterBox> & Partial<ReceiptBox> & Receipted;
 }
 
 /** Serves the service, not the data. */
@@ -128,5 +136,16 @@ export interface ExtensionSpec extends SpecBase {
   create(config: never, runtime: Runtime): Component;
 }
 
+/** A connection that several components share. Its id in the section `clients` is a free name: a build has one type of client. */
+export interface ClientSpec extends SpecBase {
+  readonly kind: "client";
+  create(config: never, runtime: Runtime): Component;
+}
+
 /** One component: its schema, what it is, how it is made. */
-export type ComponentSpec = ReceiverSpec | ProcessorSpec | ExporterSpec | ExtensionSpec;
+export type ComponentSpec =
+  | ReceiverSpec
+  | ProcessorSpec
+  | ExporterSpec
+  | ExtensionSpec
+  | ClientSpec;
