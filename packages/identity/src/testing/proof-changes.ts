@@ -143,41 +143,41 @@ export const MUTATION: fc.Arbitrary<Mutation> = fc.oneof<fc.Arbitrary<Mutation>[
 export function attempt(scene: Scene, mutation: Mutation): Attempt {
   const { envelope, signer } = scene.bases[mutation.base] as Base;
   const request: Request = CALL;
-  const kept = (proof: unknown): Attempt =>
-    isDeepStrictEqual(proof, envelope) ? undefined : { proof, request };
   if (mutation.kind === "call") {
     return sameCall({ ...request, [mutation.member]: mutation.value }, envelope);
   }
-  switch (mutation.kind) {
-    case "bytes":
-      return kept({
-        ...envelope,
-        [mutation.member]: edited(envelope[mutation.member] ?? "", mutation.edit),
-      });
-    case "envelope":
-      return kept(withMember(envelope, mutation.member, mutation.value));
-    case "swap":
-      return kept(
-        withMember(
-          envelope,
-          mutation.member,
-          scene.bases[mutation.other]?.envelope[mutation.member],
-        ),
-      );
-    case "proof": {
-      const proof = resigned(scene, envelope["proof"] as string, signer, mutation);
-      return proof === undefined ? undefined : kept({ ...envelope, proof });
-    }
-    case "delegation": {
-      if (envelope["delegation"] === undefined) return undefined;
-      const delegation = resigned(scene, envelope["delegation"], scene.login.loginKey, mutation);
-      return delegation === undefined ? undefined : kept({ ...envelope, delegation });
-    }
-    case "token":
-      return kept(withToken(scene, envelope, signer, mutation));
-    case "params":
-      return sameCall({ ...request, params: changed(CALL.params, mutation.change) }, envelope);
+  if (mutation.kind === "params") {
+    return sameCall({ ...request, params: changed(CALL.params, mutation.change) }, envelope);
   }
+  const proof = changedEnvelope(scene, { envelope, signer }, mutation);
+  return proof === undefined || isDeepStrictEqual(proof, envelope) ? undefined : { proof, request };
+}
+
+function changedEnvelope(
+  scene: Scene,
+  { envelope, signer }: Base,
+  mutation: Exclude<Mutation, { kind: "call" | "params" }>,
+): Json | undefined {
+  const { kind } = mutation;
+  if (kind === "bytes") {
+    const { member, edit } = mutation;
+    return { ...envelope, [member]: edited(envelope[member] ?? "", edit) };
+  }
+  if (kind === "envelope") return withMember(envelope, mutation.member, mutation.value);
+  if (kind === "swap") {
+    const { member, other } = mutation;
+    return withMember(envelope, member, scene.bases[other]?.envelope[member]);
+  }
+  if (kind === "token") return withToken(scene, envelope, signer, mutation);
+  const jws = envelope[kind];
+  if (jws === undefined) return undefined;
+  const changedJws = resigned(
+    scene,
+    jws,
+    kind === "proof" ? signer : scene.login.loginKey,
+    mutation,
+  );
+  return changedJws === undefined ? undefined : { ...envelope, [kind]: changedJws };
 }
 
 function edited(
