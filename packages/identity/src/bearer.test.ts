@@ -232,6 +232,8 @@ describe("a client's own token is no human", () => {
     ["Auth0's grant type", { gty: "client-credentials" }],
     ["Entra ID", { idtyp: "app" }],
     ["Keycloak", { preferred_username: "service-account-tickets" }],
+    ["Keycloak, without the scope profile", { clientHost: "127.0.0.1" }],
+    ["Keycloak, without the scope service_account", { jti: "trrtcc:658c49fc-47d1-7e1d" }],
   ])("%s", async (_, more) => {
     expect(await resolve(await idp.sign(claims(more)))).toEqual(NOT_HUMAN);
   });

@@ -60,8 +60,18 @@ function isMachine(payload: JWTPayload, sub: string, client: string | undefined)
   const clients = [payload["client_id"], payload["azp"], payload["cid"], payload["appid"]];
   if (clients.includes(sub) || (client !== undefined && sub === `${client}@clients`)) return true;
   if (payload["gty"] === "client-credentials" || payload["idtyp"] === "app") return true;
+  return isKeycloakServiceAccount(payload);
+}
+
+/**
+ * Keycloak gives a service account a subject like any user's. Its name tells, but only with the scope `profile`; the scope
+ * `service_account` adds where it called from, but can be taken away; the last two letters before the colon of `jti` are the grant.
+ */
+function isKeycloakServiceAccount({ jti, ...payload }: JWTPayload): boolean {
   const name = payload["preferred_username"];
-  return typeof name === "string" && name.startsWith("service-account-");
+  if (typeof name === "string" && name.startsWith("service-account-")) return true;
+  if (payload["clientHost"] !== undefined || payload["clientAddress"] !== undefined) return true;
+  return typeof jti === "string" && /^[a-z]{4}cc:/.test(jti);
 }
 
 /** RFC 8693, section 4.1: the outermost `act` is who acts now; those inside it came before. `undefined`: not to be believed. */
