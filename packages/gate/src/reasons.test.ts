@@ -1,6 +1,7 @@
-import type { IdentityResult } from "@countersign/identity";
+import { createCallProver, createReplayGuard, type IdentityResult } from "@countersign/identity";
 import { decisionOf, REASONS, type Reason, silentLogger } from "@countersign/model";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { CLIENT, SERVER, type TestLogin, testLogin } from "../../identity/src/testing/login.ts";
 import type { McpCall } from "./call.ts";
 import type { CheckAnswer, Checker } from "./check/checker.ts";
 import {
@@ -25,6 +26,14 @@ function make(options: Partial<TestGateOptions> = {}): TestGate {
   return made;
 }
 
+let login: TestLogin;
+
+beforeAll(async () => {
+  login = await testLogin();
+});
+
+afterAll(() => login.close());
+
 afterEach(async () => {
   await Promise.all(open.splice(0).map((made) => made.close()));
 });
@@ -32,62 +41,82 @@ afterEach(async () => {
 const read = (id: unknown, more?: Partial<McpCall>): McpCall =>
   toolCall("read_ticket", { id }, more);
 
+/** With a proof of the person who is logged in. */
+async function proven(id: string): Promise<McpCall> {
+  const call = read(id);
+  const credential = await login.credential("id_token_cnf");
+  const prover = createCallProver({ current: () => Promise.resolve(credential) });
+  return { ...call, proof: await prover.prove({ ...call, audience: SERVER }, call.signal) };
+}
+
 function identified(result: IdentityResult): TestGateOptions["identity"] & object {
   return { resolve: () => Promise.resolve(result) };
 }
 
-/**
- * Every reason of contract section 3, and a call through a real gate that gives it. Only a call proof can be replayed, and no
- * resolver of this version reads one: for these two, the answer of a resolver stands in.
- */
-const CASES: Readonly<Record<string, readonly [Partial<TestGateOptions>, McpCall]>> = {
-  permitted: [{}, read("T-1")],
-  forbidden: [{}, read("T-9")],
-  conditional: [
+type Case = readonly [Partial<TestGateOptions>, McpCall];
+
+/** Every reason of contract section 3, and a call through a real gate that gives it. */
+const CASES: Readonly<Record<string, () => Case | Promise<Case>>> = {
+  permitted: () => [{}, read("T-1")],
+  forbidden: () => [{}, read("T-9")],
+  conditional: () => [
     { checker: answering({ verdict: "conditional", reason: "missing_context" }) },
     read("T-1"),
   ],
-  identity_replayed: [
-    { identity: identified({ kind: "denied", reason: "identity_replayed" }) },
-    read("T-1"),
+  identity_replayed: async () => {
+    const identity = login.identity();
+    const call = await proven("T-1");
+    const { proof, method, params } = call;
+    const request = { method, params };
+    const before = await identity.resolve({ transport: "stdio", proof, request }, call.signal);
+    expect(before.kind).toBe("human");
+    return [{ identity }, call];
+  },
+  replay_cache_full: async () => [
+    {
+      identity: login.identity({ replay: createReplayGuard({ maxEntries: 0, log: silentLogger }) }),
+    },
+    await proven("T-1"),
   ],
-  replay_cache_full: [
-    { identity: identified({ kind: "error", reason: "replay_cache_full" }) },
-    read("T-1"),
-  ],
-  unmapped: [{}, toolCall("drop_table", {})],
-  no_checks: [{}, toolCall("close_many", { ids: [] })],
-  too_many_checks: [
+  unmapped: () => [{}, toolCall("drop_table", {})],
+  no_checks: () => [{}, toolCall("close_many", { ids: [] })],
+  too_many_checks: () => [
     {},
     toolCall("close_many", { ids: Array.from({ length: 33 }, (_, index) => `T-${index}`) }),
   ],
-  resource_invalid: [{}, read({ id: "T-1" })],
-  identity_missing: [
-    { env: { COUNTERSIGN_ASSERTED_HUMAN: "" }, identity: identified({ kind: "absent" }) },
-    read("T-1"),
+  resource_invalid: () => [{}, read({ id: "T-1" })],
+  identity_missing: () => [{ identity: login.identity() }, read("T-1")],
+  identity_not_human: async () => {
+    const token = await login.token("dpop", { sub: CLIENT, cnf: undefined });
+    return [{ identity: login.identity() }, read("T-1", { transport: "http", bearer: token })];
+  },
+  identity_invalid: async () => [
+    { identity: login.identity() },
+    { ...(await proven("T-1")), ...read("T-2") },
   ],
-  identity_not_human: [
-    { identity: identified({ kind: "denied", reason: "identity_not_human" }) },
-    read("T-1"),
-  ],
-  identity_invalid: [{}, read("T-1", { transport: "http", bearer: "not.a.token" })],
-  identity_conflict: [{}, read("T-1", { transport: "http", bearer: "a", conflictingBearer: true })],
-  identity_too_weak: [{}, toolCall("refund", { id: "T-1" })],
-  task_not_owned: [{}, mcpCall("tasks/get", { taskId: "task-1" })],
-  malformed: [{}, mcpCall("tools/call", { name: 7 })],
-  pdp_timeout: [{ checker: answering({ verdict: "error", reason: "timeout" }) }, read("T-1")],
-  pdp_unavailable: [
+  identity_conflict: async () => {
+    const bearer = await login.token("dpop", { sub: "somebody-else", cnf: undefined });
+    return [
+      { identity: login.identity() },
+      { ...(await proven("T-1")), transport: "http" as const, bearer },
+    ];
+  },
+  identity_too_weak: () => [{}, toolCall("refund", { id: "T-1" })],
+  task_not_owned: () => [{}, mcpCall("tasks/get", { taskId: "task-1" })],
+  malformed: () => [{}, mcpCall("tools/call", { name: 7 })],
+  pdp_timeout: () => [{ checker: answering({ verdict: "error", reason: "timeout" }) }, read("T-1")],
+  pdp_unavailable: () => [
     { checker: answering({ verdict: "error", reason: "unavailable" }) },
     read("T-1"),
   ],
-  pdp_error: [{ checker: answering({ verdict: "error", reason: "refused" }) }, read("T-1")],
-  identity_unavailable: [
-    { identity: identified({ kind: "error", reason: "identity_unavailable" }) },
-    read("T-1"),
-  ],
-  cancelled: [{}, read("T-1", { signal: AbortSignal.abort() })],
-  too_large: [{}, read("T-1", { fault: "too_large" })],
-  internal: [
+  pdp_error: () => [{ checker: answering({ verdict: "error", reason: "refused" }) }, read("T-1")],
+  identity_unavailable: () => {
+    const helper = { process: { exec: ["/no/such/helper"] } };
+    return [{ identity: login.identity({}, helper) }, read("T-1")];
+  },
+  cancelled: () => [{}, read("T-1", { signal: AbortSignal.abort() })],
+  too_large: () => [{}, read("T-1", { fault: "too_large" })],
+  internal: () => [
     { checker: { ...answering({}), check: () => Promise.reject(new Error("4111111111111111")) } },
     read("T-1"),
   ],
@@ -106,8 +135,9 @@ describe("reasons", () => {
 
   test.each(Object.entries(CASES))(
     "%s is decided, recorded, and stops the call unless it allows",
-    async (name, [options, call]) => {
+    async (name, given) => {
       const reason = name as Reason;
+      const [options, call] = await given();
       const made = make(options);
       const verdict = await made.gate.decide(call);
       const allowed = decisionOf(reason) === "allow";
