@@ -1,18 +1,17 @@
 /**
  * The agent: an MCP client, SDK v2. It holds no line of Countersign either: `--import @countersign/client/register` makes its
- * spans and carries their context into `_meta`. It acts for the human in DEMO_HUMAN, against both servers, and prints
- * one JSON line a call: what it tried and what came back, never an argument or a result.
+ * spans, carries their context into `_meta`, and signs each call to the ticket server with the login of the human in DEMO_HUMAN.
+ * It prints one JSON line a call: what it tried and what came back, never an argument or a result.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { type Step, stepsOf } from "./scenario.ts";
+import { ASSURANCE, type Step, stepsOf } from "./scenario.ts";
 
 const human = process.env["DEMO_HUMAN"] ?? "alice";
 const entry = process.env["DEMO_COUNTERSIGN"] ?? ""; // the file that `countersign` starts from
 const files = process.env["DEMO_FILES"] ?? "";
-const state = process.env["DEMO_STATE"] ?? "";
 
 type ServerName = Step["server"];
 
@@ -22,12 +21,15 @@ function environment(server: ServerName): Record<string, string> {
     PATH: process.env["PATH"],
     HOME: process.env["HOME"],
     TMPDIR: process.env["TMPDIR"],
-    COUNTERSIGN_ASSERTED_HUMAN: human,
+    ...(server === "tickets" ? { COUNTERSIGN_AUDIENCE: "urn:mcp:tickets" } : {}),
     COUNTERSIGN_POLICY: join(import.meta.dirname, "policies", `${server}.yaml`),
-    COUNTERSIGN_STATE_DIR: join(state, server),
+    COUNTERSIGN_STATE_DIR: process.env["COUNTERSIGN_STATE_DIR"],
     COUNTERSIGN_OTLP_ENDPOINT: process.env["COUNTERSIGN_OTLP_ENDPOINT"],
     COUNTERSIGN_SPICEDB_TOKEN: process.env["COUNTERSIGN_SPICEDB_TOKEN"],
     DEMO_SPICEDB: process.env["DEMO_SPICEDB"],
+    DEMO_ISSUER: process.env["DEMO_ISSUER"],
+    DEMO_NODE: process.execPath,
+    DEMO_COUNTERSIGN: entry,
     DEMO_FILES: files,
     OTEL_SERVICE_NAME: server,
     OTEL_EXPORTER_OTLP_ENDPOINT: process.env["OTEL_EXPORTER_OTLP_ENDPOINT"],
@@ -91,7 +93,8 @@ async function main(): Promise<void> {
   for (const step of stepsOf(human)) {
     const seen = await perform(clients.get(step.server) as Client, step);
     const { server, tool, expect, because } = step;
-    console.log(JSON.stringify({ human, server, tool, expect, because, seen }));
+    const expected = { ...expect, assurance: ASSURANCE[server] };
+    console.log(JSON.stringify({ human, server, tool, expect: expected, because, seen }));
   }
   for (const client of clients.values()) await client.close();
 }

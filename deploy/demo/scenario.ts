@@ -12,6 +12,9 @@ export interface Step {
   readonly because: string;
 }
 
+/** How surely each server knows the human: the agent signs its calls to ours, the guard in front of the other proves a login. */
+export const ASSURANCE = { tickets: "call_bound", files: "token_bound" } as const;
+
 const allowed = { decision: "allow", reason: "permitted" } as const;
 const forbidden = { decision: "deny", reason: "forbidden" } as const;
 const unmapped = { decision: "deny", reason: "unmapped" } as const;

@@ -18,6 +18,11 @@ const needles = [
   ...needlesOf("card, digits", PLANTED.card.replaceAll(" ", "")),
   ...needlesOf("e-mail", PLANTED.email),
   ...needlesOf("API key", PLANTED.apiKey),
+  // what the logins of the run are made of: tokens and proofs begin like this, keys and passwords hold that
+  ...needlesOf("JWT", '{"alg":'),
+  ...needlesOf("JWT", '{"typ":'),
+  ...needlesOf("key", '"crv":"P-256"'),
+  ...needlesOf("password", "alice-demo"),
 ];
 
 let home: string;
@@ -102,15 +107,19 @@ test(
     expect(stdout()).toMatch(/^errors\s+0$/m);
     expect(stdout()).toMatch(/^events archived\s+[1-9]\d+$/m);
     expect(stdout()).toMatch(
-      /alice \(asserted\).*tools\/call read_ticket.*ticket:T-1001.*granted.*permitted/,
+      /alice \(call_bound\).*tools\/call read_ticket.*ticket:T-1001.*granted.*permitted +by http:\/\/127\.0\.0\.1:\d+, key [\w-]{8}$/m,
     );
+    expect(stdout()).toMatch(/alice \(token_bound\).*tools\/call read_text_file.*granted/);
     expect(stdout()).toMatch(
-      /bob \(asserted\).*tools\/call read_ticket.*ticket:T-2001.*denied.*forbidden/,
+      /bob \(call_bound\).*tools\/call read_ticket.*ticket:T-2001.*denied.*forbidden/,
     );
     expect(stdout()).toMatch(/tools\/call move_ticket.*\+1.*granted/);
     expect(stdout()).toMatch(/tools\/call export_tickets.*denied.*unmapped/);
     expect(stdout()).toContain(`Kept in ${state}`);
-    expect(stderr()).toContain("asserted");
+    expect(stdout()).not.toContain("asserted");
+    expect(stderr()).toMatch(/logged in at http:\/\/127\.0\.0\.1:\d+/);
+    expect(existsSync(join(state, "machines", "alice", "journal"))).toBe(true);
+    expect(existsSync(join(state, "machines", "alice", "login"))).toBe(false);
 
     const { files, leaks } = searchDirectory(home, needles);
     expect(files).toBeGreaterThan(5);

@@ -18,8 +18,8 @@ export function addStart(program: Command, choose: Choose): void {
     .command("start")
     .summary("run the demonstration, from a checkout")
     .description(
-      "Boots SpiceDB and the processor, lets an agent act for two humans against two MCP servers, prints every decision " +
-        "and the page's address, and stays up until Ctrl-C.",
+      "Boots SpiceDB, an identity provider and the processor, logs two humans in, lets an agent act for them against two MCP " +
+        "servers, prints every decision and the page's address, and stays up until Ctrl-C.",
     )
     .option("--once", "end with a summary; 0 only if every verdict was the expected one")
     .option(

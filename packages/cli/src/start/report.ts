@@ -1,5 +1,6 @@
+import type { LoginSummary } from "@countersign/identity/login";
 import { type DecisionSummary, decisionLine } from "../decision-line.ts";
-import { table, type Terminal } from "../terminal.ts";
+import { shown, table, type Terminal } from "../terminal.ts";
 import type { Verdicts } from "./verdicts.ts";
 
 /** Says what happens during `start`: text for people, JSON lines for scripts. */
@@ -8,6 +9,8 @@ export interface Reporter {
   progress(text: string): void;
   /** Something that the person should know, said always, on stderr. */
   note(text: string): void;
+  /** Who has logged in, where, with which key. */
+  login(login: LoginSummary): void;
   decision(decision: DecisionSummary): void;
   /** The last word of a run that stays up. */
   page(url: string): void;
@@ -40,6 +43,11 @@ class TextReporter implements Reporter {
 
   note(text: string): void {
     this.#terminal.err(text);
+  }
+
+  login({ subject, issuer, binding, key }: LoginSummary): void {
+    const line = `${subject} has logged in at ${issuer}: binding ${binding}, key ${key.thumbprint}`;
+    this.#terminal.out(shown(line));
   }
 
   decision(decision: DecisionSummary): void {
@@ -87,6 +95,10 @@ class JsonReporter implements Reporter {
 
   note(text: string): void {
     this.#terminal.err(text);
+  }
+
+  login({ subject, issuer, binding, key, assurance }: LoginSummary): void {
+    this.#print("login", { subject, issuer, binding, key: key.thumbprint, assurance });
   }
 
   decision(decision: DecisionSummary): void {

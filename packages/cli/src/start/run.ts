@@ -8,7 +8,9 @@ import type { Terminal } from "../terminal.ts";
 import { type AgentReport, runAgent } from "./agent.ts";
 import { type Children, createChildren } from "./children.ts";
 import { type DemoProcessor, startProcessor } from "./processor.ts";
+import { startIdp } from "./idp.ts";
 import { createReporter, type Reporter } from "./report.ts";
+import { logIn } from "./login.ts";
 import { startSpicedb } from "./spicedb.ts";
 import { type DemoState, openState } from "./state.ts";
 import { callsOnly, judge } from "./verdicts.ts";
@@ -78,8 +80,9 @@ class Demonstration {
     reporter.progress("starting SpiceDB");
     const spicedb = await startSpicedb(children, demo, shared);
     reporter.progress(`SpiceDB answers at ${spicedb.endpoint} (${ENGINES[spicedb.engine]})`);
+    const issuer = await this.#logIn(shared);
     const processor = await this.#processor();
-    this.#introduce(spicedb.engine);
+    this.#introduce(spicedb.engine, issuer);
     const following = new AbortController();
     const client = openConsoleClient(processor.page);
     const before = await client.size();
@@ -90,7 +93,7 @@ class Demonstration {
     const agentEnv = {
       ...shared,
       DEMO_SPICEDB: spicedb.endpoint,
-      DEMO_STATE: join(state.directory, "state"),
+      DEMO_ISSUER: issuer,
       DEMO_COUNTERSIGN: process.argv[1],
       COUNTERSIGN_OTLP_ENDPOINT: processor.otlp,
       OTEL_EXPORTER_OTLP_ENDPOINT: processor.otlp,
@@ -98,7 +101,9 @@ class Demonstration {
     };
     const reports: AgentReport[] = [];
     for (const human of HUMANS)
-      reports.push(await runAgent(children, { demo, human, env: agentEnv }));
+      reports.push(
+        await runAgent(children, { demo, human, directory: state.login(human), env: agentEnv }),
+      );
     const result = await this.#conclude(client, before, reports);
     following.abort();
     await followed;
@@ -119,10 +124,27 @@ class Demonstration {
     return processor;
   }
 
-  #introduce(engine: keyof typeof ENGINES): void {
+  /** Starts the identity provider, and everybody logs in there. */
+  async #logIn(env: Readonly<Record<string, string | undefined>>): Promise<string> {
+    const { reporter, children, demo, state } = this.#set;
+    reporter.progress("starting the identity provider");
+    const issuer = await startIdp(children, demo, env);
+    reporter.progress(`${HUMANS.join(" and ")} log in at ${issuer}`);
+    const logins = await Promise.all(
+      HUMANS.map((human) =>
+        logIn(children, { demo, human, issuer, directory: state.login(human), env }),
+      ),
+    );
+    for (const login of logins) reporter.login(login);
+    return issuer;
+  }
+
+  #introduce(engine: keyof typeof ENGINES, issuer: string): void {
     this.#set.reporter.note(
-      `Authorization by ${ENGINES[engine]}. Nobody has logged in: the agent's host says who the human is, and every record ` +
-        "says `asserted`. A policy that asks for more does not listen to that.",
+      `Authorization by ${ENGINES[engine]}. ${HUMANS.join(" and ")} have logged in at ${issuer}, an OpenID provider on this ` +
+        "machine. The protocol, keys, tokens and proofs are real; the people are not, and a program fills the forms for them. " +
+        "The agent signs every call to the ticket server (call_bound); the guard proves the login for a server and a host that " +
+        "know nothing of it (token_bound).",
     );
   }
 

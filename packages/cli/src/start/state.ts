@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { CliError, EXIT } from "../exit.ts";
@@ -9,7 +17,9 @@ export interface DemoState {
   readonly directory: string;
   /** What the filesystem server may touch. It belongs to the tools, holds what they were told, and goes with the run. */
   readonly files: string;
-  /** Removes `files`. */
+  /** The state directory of one human's machine: login, journals. The login goes with the run. */
+  login(human: string): string;
+  /** Removes `files` and the logins. */
   remove(): void;
 }
 
@@ -35,7 +45,17 @@ export function openState(chosen: string | undefined, once: boolean): DemoState 
   }
   const files = realpathSync(mkdtempSync(join(tmpdir(), "demo-")));
   writeFileSync(join(files, "handbook.txt"), "Be kind. Close tickets.\n");
-  return { directory, files, remove: () => rmSync(files, { recursive: true, force: true }) };
+  const machines = join(directory, "machines");
+  return {
+    directory,
+    files,
+    login: (human) => join(machines, human),
+    remove: () => {
+      rmSync(files, { recursive: true, force: true });
+      for (const human of existsSync(machines) ? readdirSync(machines) : [])
+        rmSync(join(machines, human, "login"), { recursive: true, force: true });
+    },
+  };
 }
 
 function empty(directory: string): void {

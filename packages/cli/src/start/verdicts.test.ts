@@ -24,10 +24,11 @@ function decision(human: string, name: string, verdict: string, reason: string):
 function attempt(
   human: string,
   tool: string,
-  expected: AttemptedStep["expect"],
+  expected: Omit<AttemptedStep["expect"], "assurance">,
   seen: AttemptedStep["seen"] = expected.decision as "allow" | "deny",
 ): AttemptedStep {
-  return { human, tool, server: "tickets", expect: expected, because: "", seen };
+  const sure = { ...expected, assurance: "call_bound" };
+  return { human, tool, server: "tickets", expect: sure, because: "", seen };
 }
 
 const permitted = { decision: "allow", reason: "permitted" };
@@ -76,6 +77,16 @@ test.each([
     "recorded as allowed, but the agent saw a denial",
     [decision("alice", "read", "allow", "permitted")],
     attempt("alice", "read", permitted, "deny"),
+  ],
+  [
+    "another assurance",
+    [
+      {
+        ...decision("alice", "read", "allow", "permitted"),
+        human: { subject: "alice", assurance: "asserted", issuer: "urn:example" },
+      },
+    ],
+    attempt("alice", "read", permitted),
   ],
   [
     "recorded as denied, but the agent saw a result",

@@ -5,7 +5,11 @@ export interface AttemptedStep {
   readonly human: string;
   readonly server: string;
   readonly tool: string;
-  readonly expect: { readonly decision: string; readonly reason: string };
+  readonly expect: {
+    readonly decision: string;
+    readonly reason: string;
+    readonly assurance: string;
+  };
   readonly because: string;
   /** What the agent saw: the call's result, our denial, or something else. */
   readonly seen: "allow" | "deny" | "failed";
@@ -70,6 +74,8 @@ function problemOf(
   if (decision.decision !== expect.decision || decision.reason !== expect.reason) {
     return `${decision.decision} (${decision.reason}) instead of ${expect.decision} (${expect.reason})`;
   }
+  if (decision.human?.assurance !== expect.assurance)
+    return `${decision.human?.assurance ?? "nobody"} instead of ${expect.assurance}`;
   if (seen !== expect.decision)
     return `recorded as ${decision.decision}, but the agent saw ${seen}`;
   return undefined;
