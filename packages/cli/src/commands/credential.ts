@@ -47,7 +47,7 @@ async function credential(flags: Flags, terminal: Terminal): Promise<number> {
     const issued = await issueCredential(asked, signal).catch(asUnavailable);
     if (issued === undefined) {
       terminal.err(
-        "countersign: nobody is logged in, or the login has ended; run countersign login",
+        "countersign: nobody is logged in, or the login has ended or gives no token for this audience; run countersign login",
       );
       return EXIT.failed;
     }

@@ -13,6 +13,8 @@ export interface CredentialRequest extends StoreOptions {
   /** Resources (RFC 8707) that an access token may be for as well. At most 16. */
   readonly resources?: readonly string[];
   readonly fetch?: typeof fetch;
+  /** Default 7,000: whoever runs a helper waits eight seconds for it. */
+  readonly timeoutMs?: number;
 }
 
 /** What a credential helper prints (the kubectl pattern). */
@@ -33,7 +35,6 @@ export interface ExecCredential {
 
 /** How long a call key may sign. */
 const DELEGATION_MS = 600_000;
-/** Whoever runs a helper waits eight seconds for it. */
 const TIMEOUT_MS = 7000;
 
 /**
@@ -47,7 +48,7 @@ export async function issueCredential(
 ): Promise<ExecCredential | undefined> {
   const store = createLoginStore(request);
   const { audience, resources = [], fetch: fetcher } = request;
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS)]);
   const options = fetcher === undefined ? { store } : { store, fetch: fetcher };
   try {
     const found = await renewedToken(options, { audience, resources }, deadline);

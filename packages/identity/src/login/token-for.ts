@@ -30,6 +30,8 @@ export interface TokenSource {
 const FRESH_MS = 60_000;
 /** An issuer that gave no token for a resource is asked again after this long. */
 const REFUSED_MS = 600_000;
+/** In the list of refusals: no bound ID token came with a refresh that named no resource. */
+const ANYTHING = "";
 /** A token must outlive the call that it is fetched for. */
 const USABLE_MS = 2000;
 
@@ -118,17 +120,18 @@ function choose(
   }
   const resource = targets.find((target) => !asked.has(target) && mayHave(login, target, nowMs));
   if (resource !== undefined) return { ...found, settled: false, resource };
-  return { ...found, settled: asked.has(undefined) || isValid(idToken, nowMs, lastingMs) };
+  const nothingMore = asked.has(undefined) || isRefused(login, ANYTHING, nowMs);
+  return { ...found, settled: nothingMore || isValid(idToken, nowMs, lastingMs) };
 }
 
 /** A resource is an absolute URI without fragment (RFC 8707); only bound tokens are of use, and a refusal is remembered. */
-function mayHave(
-  { senderConstrained, refused }: StoredLogin,
-  target: string,
-  nowMs: number,
-): boolean {
-  if (!senderConstrained || !URL.canParse(target) || target.includes("#")) return false;
-  return !refused.some(({ resource, untilMs }) => resource === target && untilMs > nowMs);
+function mayHave(login: StoredLogin, target: string, nowMs: number): boolean {
+  if (!login.senderConstrained || !URL.canParse(target) || target.includes("#")) return false;
+  return !isRefused(login, target, nowMs);
+}
+
+function isRefused({ refused }: StoredLogin, target: string, nowMs: number): boolean {
+  return refused.some(({ resource, untilMs }) => resource === target && untilMs > nowMs);
 }
 
 function usableIdToken({ idToken, salt }: StoredLogin, nowMs: number): TokenInForce | undefined {
@@ -157,9 +160,13 @@ function afterRefresh(
   }
   const tokens = answer === "refused" ? undefined : answer;
   const accessToken = tokens?.accessToken;
-  const given = resource === undefined || accessToken?.audiences.includes(resource) === true;
-  const refused = login.refused.filter((one) => one.untilMs > nowMs && one.resource !== resource);
-  if (!given) refused.push({ resource, untilMs: nowMs + REFUSED_MS });
+  const given =
+    resource === undefined
+      ? tokens?.idToken !== undefined
+      : accessToken?.audiences.includes(resource) === true;
+  const asked = resource ?? ANYTHING;
+  const refused = login.refused.filter((one) => one.untilMs > nowMs && one.resource !== asked);
+  if (!given) refused.push({ resource: asked, untilMs: nowMs + REFUSED_MS });
   const kept = login.accessTokens.filter(
     (one) => one.expiresAtMs > nowMs && !isSameUse(one, accessToken),
   );

@@ -1,0 +1,376 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { errorCode } from "@countersign/model";
+import { base64url, SignJWT } from "jose";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { testKey } from "../testing/issuer.ts";
+import { CANARY, LoginProvider, raw, redirecting } from "../testing/login-provider.ts";
+import {
+  currentLogin,
+  login,
+  type LoginOptions,
+  type LoginStep,
+  type LoginSummary,
+} from "./index.ts";
+
+let provider: LoginProvider;
+let state: string;
+beforeEach(async () => {
+  provider = await LoginProvider.start();
+  state = await mkdtemp(join(tmpdir(), "login-"));
+});
+afterEach(async () => {
+  await provider.stop();
+  await rm(state, { recursive: true, force: true });
+});
+
+/** Follows the authorization address to where it leads, as a browser would. */
+async function browse(url: string): Promise<Response> {
+  const sent = await fetch(url, { redirect: "manual" });
+  return fetch(sent.headers.get("location") ?? "", { redirect: "manual" });
+}
+
+/** A login in which a human opens the address, unless the test does something else with it. */
+function logIn(
+  options: Partial<LoginOptions> = {},
+  onAddress: (url: string) => unknown = browse,
+  signal = new AbortController().signal,
+): Promise<LoginSummary> {
+  return login(
+    {
+      issuer: provider.issuer,
+      clientId: "cli",
+      by: "address",
+      stateDirectory: state,
+      env: {},
+      tell: (step: LoginStep) => void (step.kind === "address" && onAddress(step.url)),
+      ...options,
+    },
+    signal,
+  );
+}
+
+/** The error of a login that must not succeed, and must not say more than it may. */
+async function failure(work: Promise<unknown>): Promise<{ code: unknown; message: string }> {
+  const error = await work.then(
+    () => expect.fail("the login succeeded"),
+    (reason: unknown) => reason,
+  );
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(CANARY);
+  expect(await currentLogin({ stateDirectory: state })).toBeUndefined();
+  return { code: errorCode(error), message: (error as Error).message };
+}
+
+test("a login by browser is kept, bound by DPoP and by nonce", async () => {
+  const summary = await logIn({ audiences: ["urn:mcp:a", "urn:mcp:b"] });
+  expect(summary).toMatchObject({
+    issuer: provider.issuer,
+    subject: "alice",
+    binding: "dpop",
+    audiences: ["urn:mcp:a", "urn:mcp:b"],
+    renewable: true,
+    ended: false,
+    key: { place: "file" },
+  });
+  expect(await currentLogin({ stateDirectory: state })).toEqual(summary);
+  const [asked] = provider.asked;
+  expect(asked?.hasDpop).toBe(true);
+  expect(asked?.form.get("resource")).toBe("urn:mcp:a");
+  expect(asked?.form.get("code_verifier")).toMatch(/^[\w-]{43}$/);
+  expect((await stat(join(state, "login"))).mode & 0o777).toBe(0o700);
+  expect((await stat(join(state, "login", "login.json"))).mode & 0o777).toBe(0o600);
+});
+
+test("the authorization request asks for no more than who it is, with PKCE, state, and a commitment", async () => {
+  let asked = new URLSearchParams();
+  provider.odd = { metadata: { scopes_supported: ["openid", "email", "offline_access"] } };
+  await logIn({ audiences: ["urn:mcp:a"] }, (url) => {
+    asked = new URL(url).searchParams;
+    return browse(url);
+  });
+  expect(Object.fromEntries(asked)).toMatchObject({
+    response_type: "code",
+    scope: "openid offline_access",
+    prompt: "consent",
+    code_challenge_method: "S256",
+    resource: "urn:mcp:a",
+    redirect_uri: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/callback$/) as string,
+    nonce: expect.stringMatching(/^[\w-]{43}$/) as string,
+    dpop_jkt: expect.stringMatching(/^[\w-]{43}$/) as string,
+  });
+});
+
+test("without DPoP the nonce is the binding", async () => {
+  provider.odd = { metadata: { dpop_signing_alg_values_supported: undefined } };
+  expect(await logIn()).toMatchObject({ binding: "nonce" });
+  expect(provider.asked[0]?.hasDpop).toBe(false);
+});
+
+describe("an answer that is not to be believed", () => {
+  test.each([
+    ["another nonce", { nonce: "other" }, /nonce/],
+    ["no nonce", { nonce: undefined }, /verify/],
+    ["another audience", { aud: "other-app" }, /aud/],
+    ["another audience beside ours", { aud: ["cli", "other-app"], azp: "other-app" }, /azp/],
+    ["another issuer", { iss: "https://evil.example" }, /iss/],
+    ["no subject", { sub: undefined }, /verify/],
+    ["an expiry long ago", { exp: 1_000_000_000 }, /expired/],
+    ["the client as its subject", { sub: "cli" }, /not of a human/],
+    ["another key in cnf and no other binding", { cnf: { jkt: "x" } }, /ties no token/],
+  ])("an ID token with %s", async (_name, idToken, why) => {
+    provider.odd = { idToken, metadata: { dpop_signing_alg_values_supported: undefined } };
+    const { code, message } = await failure(logIn());
+    expect(code).toBe("REJECTED");
+    expect(message).toMatch(why);
+  });
+
+  test("an ID token signed with another key, with HMAC, or not at all", async () => {
+    const stranger = await testKey("login", "ES256");
+    const forgers: NonNullable<LoginProvider["odd"]["sign"]>[] = [
+      (claims) =>
+        new SignJWT(claims)
+          .setProtectedHeader({ alg: "ES256", kid: "login" })
+          .sign(stranger.privateKey),
+      (claims) =>
+        new SignJWT(claims).setProtectedHeader({ alg: "HS256" }).sign(new Uint8Array(32).fill(7)),
+      (claims) =>
+        Promise.resolve(
+          `${base64url.encode('{"alg":"none"}')}.${base64url.encode(JSON.stringify(claims))}.`,
+        ),
+    ];
+    for (const sign of forgers) {
+      provider.odd = { sign };
+      expect((await failure(logIn())).code).toBe("REJECTED");
+    }
+  });
+
+  test.each([
+    ["another iss in the redirect", { redirect: { iss: "https://evil.example" } }, "REJECTED"],
+    ["no iss, though announced", { redirect: { iss: undefined } }, "REJECTED"],
+    ["no code", { redirect: { code: undefined } }, "REJECTED"],
+    ["a refusal", { redirect: { code: undefined, error: "access_denied" } }, "REJECTED"],
+    ["a refusal in its own words", { redirect: { error: `${CANARY}_error` } }, "REJECTED"],
+    ["a token that is no DPoP token of ours", { answer: { token_type: "N_A" } }, "REJECTED"],
+    ["no ID token", { answer: { id_token: undefined } }, "REJECTED"],
+    [
+      "an error at the token endpoint",
+      { error: { status: 400, error: "invalid_grant" } },
+      "REJECTED",
+    ],
+    ["an error of its own there", { error: { status: 400, error: CANARY } }, "REJECTED"],
+    ["overload", { error: { status: 503, error: "invalid_grant" } }, "UNAVAILABLE"],
+    [
+      "another issuer in discovery",
+      { metadata: { issuer: "https://evil.example" } },
+      "CONFIG_INVALID",
+    ],
+    [
+      "a token endpoint in clear text",
+      { metadata: { token_endpoint: "http://idp.example/" } },
+      "UNAVAILABLE",
+    ],
+    ["no keys", { metadata: { jwks_uri: undefined } }, "UNAVAILABLE"],
+  ])("%s", async (_name, odd, code) => {
+    provider.odd = odd;
+    expect((await failure(logIn())).code).toBe(code);
+  });
+
+  test.each(["/.well-known/openid-configuration", "/token", "/keys"])(
+    "HTML, 10 MB, a redirect or silence at %s",
+    async (path) => {
+      const html = raw(`<html>${CANARY}</html>`, "text/html");
+      const huge = raw(Buffer.alloc(10_000_000, 0x20));
+      provider.odd = { paths: { [path]: html } };
+      expect((await failure(logIn())).code).toMatch(/UNAVAILABLE|REJECTED/);
+      provider.odd = { paths: { [path]: huge } };
+      expect((await failure(logIn())).message).toContain("larger than");
+      provider.odd = { paths: { [path]: redirecting(`${provider.issuer}/${CANARY}`) } };
+      expect((await failure(logIn())).code).toBe("UNAVAILABLE");
+      provider.odd = { paths: { [path]: () => {} } };
+      expect((await failure(logIn({ timeoutMs: 300 }))).code).toBe("CANCELLED");
+    },
+  );
+});
+
+test("issuers in clear text are refused unless they are this machine", async () => {
+  const issuer = "http://idp.example";
+  expect((await failure(logIn({ issuer }))).code).toBe("CONFIG_INVALID");
+  expect((await failure(logIn({ audiences: ["not a uri"] }))).code).toBe("INPUT_INVALID");
+  expect((await failure(logIn({ audiences: ["urn:a#b"] }))).code).toBe("INPUT_INVALID");
+});
+
+/** A GET with headers of one's own. */
+function knock(url: string, host: string, method = "GET"): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const sent = httpRequest(url, { method, headers: { host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    sent.on("error", reject).end();
+  });
+}
+
+test("strangers at the callback change nothing, and see nothing", async () => {
+  const summary = await logIn({}, async (url) => {
+    const { searchParams } = new URL(url);
+    const callback = searchParams.get("redirect_uri") ?? "";
+    const { host } = new URL(callback);
+    const right = `${callback}?code=x&state=${searchParams.get("state")}`;
+    const wrong = await fetch(`${callback}?code=${CANARY}&state=wrong&error=x`);
+    expect(wrong.status).toBe(404);
+    expect(await wrong.text()).not.toContain(CANARY);
+    expect(wrong.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect((await fetch(`${callback}?code=x`)).status).toBe(404);
+    expect((await fetch(`${callback}?state=a&state=${searchParams.get("state")}`)).status).toBe(
+      404,
+    );
+    expect(await knock(right, host, "POST")).toBe(404);
+    expect(await knock(right, "evil.example")).toBe(404); // DNS rebinding
+    expect(await knock(right.replace("/callback", "/"), host)).toBe(404);
+    await browse(url);
+  });
+  expect(summary.subject).toBe("alice");
+});
+
+test("the answer counts once, and its page shows nothing of it", async () => {
+  const pages: Response[] = [];
+  provider.odd = { paths: { "/token": () => {} } }; // so that the listener is still there for the second
+  const timeout = new AbortController();
+  const work = logIn(
+    {},
+    async (url) => {
+      const callback = (await fetch(url, { redirect: "manual" })).headers.get("location") ?? "";
+      // Both at once: the listener closes with the first.
+      const all = await Promise.allSettled([fetch(callback), fetch(callback)]);
+      for (const one of all) if (one.status === "fulfilled") pages.push(one.value);
+      timeout.abort();
+    },
+    timeout.signal,
+  );
+  expect((await failure(work)).code).toBe("CANCELLED");
+  const [page] = pages.filter(({ status }) => status === 200);
+  expect(pages.filter(({ status }) => status === 200)).toHaveLength(1);
+  expect(await page?.text()).not.toContain(CANARY);
+  expect(page?.headers.get("content-security-policy")).toMatch(
+    /^default-src 'none'; style-src 'sha256-/,
+  );
+  expect(page?.headers.get("referrer-policy")).toBe("no-referrer");
+});
+
+test("a login that is interrupted or fails leaves the one before", async () => {
+  const first = await logIn();
+  const file = join(state, "login", "login.json");
+  const before = await readFile(file, "utf8");
+  const interrupt = new AbortController();
+  await expect(logIn({}, () => interrupt.abort(), interrupt.signal)).rejects.toMatchObject({
+    code: "CANCELLED",
+  });
+  provider.odd = { idToken: { nonce: "other" } };
+  await expect(logIn()).rejects.toMatchObject({ code: "REJECTED" });
+  expect(await readFile(file, "utf8")).toBe(before);
+  expect(await currentLogin({ stateDirectory: state })).toEqual(first);
+  provider.odd = {
+    idToken: { sub: "bob" },
+    metadata: { dpop_signing_alg_values_supported: undefined },
+  };
+  expect((await logIn()).subject).toBe("bob");
+  expect((await currentLogin({ stateDirectory: state }))?.subject).toBe("bob");
+});
+
+const never = (): void => expect.fail("an address was shown");
+
+test("a store that others could use is refused before anybody logs in", async () => {
+  const directory = join(state, "login");
+  const refused = { code: "CONFIG_INVALID" };
+  await mkdir(directory, { mode: 0o755 });
+  await chmod(directory, 0o755);
+  await expect(logIn({}, never)).rejects.toMatchObject(refused);
+  await chmod(directory, 0o700);
+  const file = join(directory, "login.json");
+  await writeFile(file, "{}", { mode: 0o644 });
+  await expect(logIn({}, never)).rejects.toMatchObject(refused);
+  await rm(file);
+  await writeFile(join(state, "elsewhere"), "{}", { mode: 0o600 });
+  await symlink(join(state, "elsewhere"), file);
+  await expect(logIn({}, never)).rejects.toMatchObject(refused);
+  await rm(directory, { recursive: true });
+  await mkdir(join(state, "real"), { mode: 0o700 });
+  await symlink(join(state, "real"), directory);
+  await expect(logIn({}, never)).rejects.toMatchObject(refused);
+});
+
+test("a token with personal claims is kept, and named", async () => {
+  provider.odd = { idToken: { email: `${CANARY}@shop.example`, name: CANARY } };
+  const summary = await logIn();
+  expect(summary.personalClaims).toEqual(["email", "name"]);
+  expect(JSON.stringify(summary)).not.toContain(CANARY);
+});
+
+describe("by device flow", () => {
+  const steps: LoginStep[] = [];
+  const byDevice = (): Promise<LoginSummary> => {
+    steps.length = 0;
+    return logIn({ by: "device", tell: (step) => steps.push(step) });
+  };
+
+  test("the code is shown, and asked for until it is confirmed", async () => {
+    provider.odd = { pending: ["authorization_pending", "authorization_pending"] };
+    expect(await byDevice()).toMatchObject({ subject: "alice", binding: "dpop" });
+    expect(steps).toEqual([
+      { kind: "device", url: `${provider.issuer}/activate`, code: "WDJB-MJHT" },
+    ]);
+    expect(provider.asked).toHaveLength(3);
+  });
+
+  test.each(["access_denied", "expired_token"])("%s ends it", async (error) => {
+    provider.odd = { pending: [error] };
+    expect(await failure(byDevice())).toEqual({
+      code: "REJECTED",
+      message: `identity/login: the identity provider refused: ${error}`,
+    });
+  });
+
+  test("a code page that is no address, or in clear text, is not shown", async () => {
+    for (const verification_uri of ["javascript:alert(1)", "http://evil.example/", "x"]) {
+      provider.odd = { answer: { verification_uri } };
+      expect((await failure(byDevice())).code).toBe("REJECTED");
+      expect(steps).toEqual([]);
+    }
+  });
+
+  test("a login that nothing ties to the key is not kept", async () => {
+    const metadata = { dpop_signing_alg_values_supported: undefined };
+    provider.odd = { metadata, idToken: { nonce: undefined } };
+    expect((await failure(byDevice())).message).toMatch(/log in by browser/);
+  });
+
+  test("it takes over where no browser can be opened", async () => {
+    for (const env of [{}, { DISPLAY: ":0", PATH: state }]) {
+      steps.length = 0;
+      const summary = await logIn({
+        by: "browser",
+        platform: "linux",
+        env,
+        tell: (step) => steps.push(step),
+      });
+      expect(summary.subject).toBe("alice");
+      const kinds = steps.map(({ kind }) => kind);
+      expect(kinds.slice(-2)).toEqual(["no_browser", "device"]);
+    }
+  });
+
+  test("without it, the address on the screen has to do", async () => {
+    provider.odd = { metadata: { device_authorization_endpoint: undefined } };
+    expect(await logIn({ by: "browser", platform: "linux", env: {} })).toMatchObject({
+      subject: "alice",
+    });
+  });
+
+  test("a provider without it says so", async () => {
+    provider.odd = { metadata: { device_authorization_endpoint: undefined } };
+    expect((await failure(byDevice())).message).toMatch(/no device flow/);
+  });
+});
