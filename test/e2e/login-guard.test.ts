@@ -132,7 +132,9 @@ default: deny
       child.stderr.resume();
       child.stdout.resume();
       const [code] = (await once(child, "close")) as [number];
-      expect(code, told.replaceAll(/https?:\S+/g, "<address>")).toBe(0);
+      expect({ code, told: told.replaceAll(/https?:\S+/g, "<address>") }).toMatchObject({
+        code: 0,
+      });
     }
 
     async function fillForms(address: string, human: string): Promise<void> {
