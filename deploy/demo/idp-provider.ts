@@ -3,7 +3,7 @@ import type { JWK } from "jose";
 import { type Context, errors, Provider, type ResourceServer } from "oidc-provider";
 import { deviceCodePage, deviceConfirmPage, deviceDonePage, errorPage } from "./idp-pages.ts";
 import type { IdpClient, IdpUser } from "./idp-people.ts";
-import { actorClaims, registerTokenExchange } from "./idp-token-exchange.ts";
+import { moreClaims, registerTokenExchange } from "./idp-token-exchange.ts";
 
 /** All that makes one provider. Made anew when keys rotate; `adapter` and the secrets stay. */
 export interface ProviderSetting {
@@ -53,7 +53,7 @@ export function createProvider(setting: ProviderSetting): Provider {
     },
     conformIdTokenClaims: false, // like many a real provider: what a scope gives is in the ID token too
     findAccount: (context: Context, subject: string) => account(setting, context, subject),
-    extraTokenClaims: actorClaims,
+    extraTokenClaims: moreClaims,
     expiresWithSession: () => false,
     issueRefreshToken: (_context: Context, client: { grantTypeAllowed(type: string): boolean }) =>
       client.grantTypeAllowed("refresh_token"),

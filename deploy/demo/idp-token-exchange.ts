@@ -41,10 +41,13 @@ export function registerTokenExchange(provider: Provider, setting: ExchangeSetti
   );
 }
 
-/** The claims that an exchanged token has beyond the ordinary. */
-export function actorClaims(context: Context | undefined): { act: unknown } | undefined {
-  const act = context?.state["act"];
-  return act === undefined ? undefined : { act };
+/** What a token says beyond the ordinary: who acts, if it was exchanged, and when the human logged in (RFC 9068, section 2.2.1). */
+export function moreClaims(context: Context): Readonly<Record<string, unknown>> {
+  const exchanged = context.state["exchanged"];
+  if (exchanged !== undefined) return exchanged as Readonly<Record<string, unknown>>;
+  const { RefreshToken, AuthorizationCode, DeviceCode } = context.oidc.entities;
+  const authTime = (RefreshToken ?? AuthorizationCode ?? DeviceCode)?.authTime;
+  return authTime === undefined ? {} : { auth_time: authTime };
 }
 
 async function exchange(
@@ -71,7 +74,9 @@ async function exchange(
   });
   token.resourceServer = new provider.ResourceServer(resource, server);
   token.setThumbprint("jkt", proof.thumbprint);
-  context.state["act"] = actor(client.clientId, subject["act"]);
+  const { act, auth_time } = subject;
+  const before = auth_time === undefined ? {} : { auth_time };
+  context.state["exchanged"] = { ...before, act: actor(client.clientId, act) };
   context.body = {
     access_token: await token.save(),
     issued_token_type: `${TOKEN_TYPE}access_token`,

@@ -8,7 +8,12 @@ declare module "oidc-provider" {
     readonly oidc: {
       readonly client: Client;
       readonly params: Readonly<Record<string, unknown>>;
-      readonly entities: { readonly AccessToken?: { readonly jkt?: string } };
+      readonly entities: {
+        readonly AccessToken?: { readonly jkt?: string };
+        readonly AuthorizationCode?: { readonly authTime?: number };
+        readonly DeviceCode?: { readonly authTime?: number };
+        readonly RefreshToken?: { readonly authTime?: number };
+      };
     };
     type: string;
     body: unknown;

@@ -142,7 +142,11 @@ test("a resource gives an access token for that audience, bound to the key of th
   const { answer } = await logIn("bob", { resource: TICKETS });
   expect(answer).toMatchObject({ status: 200, token_type: "DPoP" });
   const claims = await verified(answer.access_token, TICKETS);
-  expect(claims).toMatchObject({ sub: "bob", client_id: "countersign-cli" });
+  expect(claims).toMatchObject({
+    sub: "bob",
+    client_id: "countersign-cli",
+    auth_time: decodeJwt(answer.id_token ?? "")["auth_time"],
+  });
   expect(claims["cnf"]).toEqual({ jkt: await calculateJwkThumbprint(key.jwk) });
   expect(decodeProtectedHeader(answer.access_token ?? "")).toMatchObject({
     typ: "at+jwt",
@@ -167,6 +171,7 @@ test("refresh: another audience for the same key, nothing for another key", asyn
   const refreshed = await refresh(answer.refresh_token, { resource });
   expect(await verified(refreshed.access_token, resource)).toMatchObject({
     sub: "alice",
+    auth_time: expect.any(Number),
     cnf: { jkt: await calculateJwkThumbprint(key.jwk) },
   });
   const unknown = await refresh(answer.refresh_token, { resource: "https://bank.example/api" });
@@ -234,6 +239,7 @@ test("token exchange: the human stays, the actors nest, the key is the exchangin
   const claims = await verified(one.access_token, "urn:mcp:billing");
   expect(claims).toMatchObject({ sub: "alice", client_id: "tickets-server" });
   expect(claims["act"]).toEqual({ sub: "tickets-server" });
+  expect(claims["auth_time"]).toBe(decodeJwt(answer.id_token ?? "")["auth_time"]);
   expect(claims["cnf"]).toEqual({ jkt: await calculateJwkThumbprint(first.jwk) });
   const two = await exchange(one.access_token, "billing-server", { resource: "urn:mcp:ledger" })(
     second,
