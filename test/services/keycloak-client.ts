@@ -1,6 +1,7 @@
 // A client of Keycloak, written by the RFCs with `fetch` and `jose` and nothing of ours.
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import type { LoginStep } from "@countersign/identity/login";
 import { dpop, type ProofKey } from "../e2e/fixtures/idp/oauth-client.ts";
 import { FormBrowser } from "./form-browser.ts";
 import { CLIENT_SECRET, USERS } from "./keycloak-realm.ts";
@@ -96,6 +97,14 @@ export class KeycloakClient {
       await delay(POLL_MS);
     }
     throw new Error("the device was not let in");
+  }
+
+  /** Does what `countersign login` asks its human for: as alice, in a browser that also goes where it is sent. */
+  async follow(step: LoginStep): Promise<void> {
+    if (step.kind === "no_browser") return;
+    const address = step.kind === "device" ? (step.completeUrl ?? step.url) : step.url;
+    const end = await this.#signIn(address);
+    if (end.left) await (await fetch(end.url)).body?.cancel();
   }
 
   /** A token that a client gets for itself. */

@@ -1,5 +1,8 @@
 // Identity against an identity provider that others wrote: what Keycloak issues, our resolver believes, or refuses, and why.
 import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type CallEvidence,
   type Credential,
@@ -11,6 +14,12 @@ import {
   runWithSubject,
   type SubjectToken,
 } from "@countersign/identity";
+import {
+  type ExecCredential,
+  issueCredential,
+  login,
+  type LoginStep,
+} from "@countersign/identity/login";
 import { calculateJwkThumbprint, exportJWK, type JWK } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeProofKey, type ProofKey } from "../e2e/fixtures/idp/oauth-client.ts";
@@ -138,6 +147,33 @@ describe.skipIf(program === undefined)("a real Keycloak", () => {
     const salt = randomBytes(16).toString("base64url");
     expect(await proven({ ...credential, salt })).toEqual(INVALID);
   });
+
+  test.each(["address", "device"] as const)(
+    "countersign login by %s, and the credential that it gives afterwards",
+    async (by) => {
+      const directory = mkdtempSync(join(tmpdir(), "countersign-login-"));
+      const env = { COUNTERSIGN_STATE_DIR: directory };
+      const { issuer } = keycloak;
+      try {
+        let browser: Promise<void> | undefined;
+        const tell = (step: LoginStep): void => void (browser = client.follow(step));
+        const options = { issuer, clientId: "countersign-cli", audiences: [TICKETS], env };
+        const summary = await login({ ...options, by, useKeychain: false, tell }, signal);
+        await browser;
+        expect(summary).toMatchObject({ issuer, subject: alice });
+        const credential = await issueCredential({ audience: TICKETS, env }, signal);
+        const { token, salt, delegation, key } = (credential as ExecCredential).status;
+        const optional = salt === undefined ? {} : { salt };
+        expect(await proven({ token, delegation, key, ...optional })).toMatchObject({
+          human: { issuer, subject: alice, assurance: "call_bound" },
+          agent: { id: "countersign-cli" },
+        });
+        expect(await proven({ token, key, ...optional })).toEqual(INVALID);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  );
 
   test("an access token bound by DPoP: proven with its key, and with no other", async () => {
     const { jkt, ...credential } = await bound();

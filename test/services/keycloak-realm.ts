@@ -31,6 +31,7 @@ export function keycloakRealm(): Json {
       firstName: login,
       lastName: "Example",
       email: `${login}@shop.example`,
+      realmRoles: [`default-roles-${REALM}`], // imported users have none, and without it no `offline_access`
       credentials: [{ type: "password", value: password, temporary: false }],
     })),
     clients: [
@@ -58,7 +59,7 @@ function loginClient(clientId: string, audiences: readonly string[]): Json {
     redirectUris: ["http://127.0.0.1/*"],
     defaultClientScopes: ["basic"],
     optionalClientScopes: ["offline_access"],
-    fullScopeAllowed: false,
+    fullScopeAllowed: true,
     attributes: {
       "pkce.code.challenge.method": "S256",
       "oauth2.device.authorization.grant.enabled": "true",
