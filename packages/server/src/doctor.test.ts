@@ -42,7 +42,11 @@ test("a host that is set up: every copy of the SDK is proven, the rest is reacha
   const findings = await examine({
     policy: policyFile(POLICY),
     program: import.meta.filename,
-    env: { ...state(), COUNTERSIGN_OTLP_ENDPOINT: `http://127.0.0.1:${port}` },
+    env: {
+      ...state(),
+      COUNTERSIGN_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+      COUNTERSIGN_ASSERTED_HUMAN: "alice",
+    },
   });
   processor.closeAllConnections();
   processor.close();
@@ -54,7 +58,7 @@ test("a host that is set up: every copy of the SDK is proven, the rest is reacha
     expect.stringMatching(/^@modelcontextprotocol\/server@2\.\S+ \(cjs\): can be gated/),
   ]);
   expect(new Set(findings.map(({ id }) => id))).toEqual(
-    new Set(["node", "policy", "journal", "sdk", "checker", "processor", "clock"]),
+    new Set(["node", "policy", "journal", "sdk", "identity", "checker", "processor", "clock"]),
   );
 });
 

@@ -1,13 +1,22 @@
 import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Policy, createChecker, loadPolicy } from "@countersign/gate";
+import { stateDirectory } from "@countersign/identity";
 import { errorCode } from "@countersign/model";
+import { examineIdentity } from "./doctor-identity.ts";
 import { installedSdks, programIn } from "./sdk-copies.ts";
 
 /** One thing that was looked at. `fix` says what to do about it. */
 export interface Finding {
-  readonly id: "node" | "sdk" | "journal" | "policy" | "checker" | "clock" | "processor";
+  readonly id:
+    | "node"
+    | "sdk"
+    | "journal"
+    | "policy"
+    | "identity"
+    | "checker"
+    | "clock"
+    | "processor";
   readonly level: "ok" | "warn" | "fail";
   readonly message: string;
   readonly fix?: string;
@@ -36,6 +45,7 @@ export async function examine(options: DoctorOptions = {}): Promise<readonly Fin
   const { findings, policy } = examinePolicy(options.policy ?? env["COUNTERSIGN_POLICY"], env);
   const rest = await Promise.all([
     examineSdks(options.program),
+    policy === undefined ? [] : examineIdentity(policy, { env, timeoutMs }),
     policy === undefined ? [] : examineChecker(policy, timeoutMs),
     examineProcessor(env["COUNTERSIGN_OTLP_ENDPOINT"], timeoutMs),
   ]);
@@ -106,10 +116,7 @@ async function examineSdks(program: string | undefined): Promise<Finding[]> {
 
 /** Where the journal of a process with this environment is. */
 export function journalDirectory(env: NodeJS.ProcessEnv): string {
-  if (env["COUNTERSIGN_JOURNAL"]) return env["COUNTERSIGN_JOURNAL"];
-  const state = env["COUNTERSIGN_STATE_DIR"];
-  const base = env["XDG_STATE_HOME"] || join(homedir(), ".local", "state");
-  return join(state || join(base, "countersign"), "journal");
+  return env["COUNTERSIGN_JOURNAL"] || join(stateDirectory(env), "journal");
 }
 
 function examineJournal(env: NodeJS.ProcessEnv): Finding {

@@ -19,7 +19,7 @@ export function addDoctor(program: Command, choose: Choose): void {
     .summary("check that this host is set up")
     .description(
       "Looks at this host: Node, the MCP SDK copies that the program here would load and whether each can be gated, " +
-        "policy, journal, authorizer, processor, clock. Exits 1 when something would stop or lose calls.",
+        "policy, how surely a call's human would be known, journal, authorizer, processor, clock. Exits 1 when something would stop or lose calls.",
     )
     .addOption(policyOption())
     .addOption(journalOption())

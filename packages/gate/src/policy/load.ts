@@ -4,7 +4,7 @@ import { type Compiling, compileNames, compileUris } from "./compile.ts";
 import type { PolicyDocument } from "./document-shape.ts";
 import { replaceEnv } from "./env.ts";
 import { checkReach, isProvable } from "./reach.ts";
-import { createNameRules, createUriRules } from "./match.ts";
+import { createNameRules, createUriRules, type Rule } from "./match.ts";
 import { validatePolicy } from "./policy.generated.ts";
 import type { Policy } from "./policy.ts";
 import { Report } from "./report.ts";
@@ -75,8 +75,8 @@ function build(document: PolicyDocument, digest: string, nowMs: number, report: 
   };
   const section = (name: "tools" | "prompts" | "resources") =>
     report.clean([name]) || isRecord(document[name]) ? (document[name] ?? {}) : {};
-  const tools = createNameRules(compileNames("tools", section("tools"), compiling));
-  const prompts = createNameRules(compileNames("prompts", section("prompts"), compiling));
+  const tools = compileNames("tools", section("tools"), compiling);
+  const prompts = compileNames("prompts", section("prompts"), compiling);
   const uris = compileUris(section("resources"), compiling);
   const helper = isRecord(document.identity) ? document.identity.process : undefined;
   return {
@@ -94,14 +94,28 @@ function build(document: PolicyDocument, digest: string, nowMs: number, report: 
       ...(helper === undefined ? {} : { process: helper }),
     },
     authorizer: engine as NonNullable<typeof engine>,
-    tools,
-    prompts,
+    tools: createNameRules(tools),
+    prompts: createNameRules(prompts),
     resources: createUriRules(uris.patterns, uris.fallback),
+    floors: floorsOf([
+      ...tools.values(),
+      ...uris.patterns.map(([, rule]) => rule),
+      ...(uris.fallback === undefined ? [] : [uris.fallback]),
+      ...prompts.values(),
+    ]),
     lists: document.lists ?? "filter",
     ...(observeUntilMs === undefined ? {} : { observeUntilMs }),
     ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
     ...(root === undefined ? {} : { pathRoot: root }),
   };
+}
+
+function floorsOf(rules: readonly Rule[]): Policy["floors"] {
+  return new Map(
+    rules.flatMap(({ name, minimum }) =>
+      minimum === undefined ? [] : ([[name, minimum]] as const),
+    ),
+  );
 }
 
 function issuersOf(document: PolicyDocument): Policy["identity"]["issuers"] {

@@ -27,6 +27,8 @@ export interface Policy {
   readonly tools: NameRules;
   readonly prompts: NameRules;
   readonly resources: UriRules;
+  /** Entries with a floor of their own, as `tools.refund`. */
+  readonly floors: ReadonlyMap<string, Assurance>;
   /** Root of `|path`. */
   readonly pathRoot?: string;
   readonly lists: "filter" | "open";
