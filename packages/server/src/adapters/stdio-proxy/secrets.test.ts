@@ -32,6 +32,22 @@ test("the server gets the guard's environment without the guard's own, and its s
   });
 });
 
+test("nothing that opens the human's login reaches the server", () => {
+  const env = {
+    PATH: "/bin",
+    COUNTERSIGN_STATE_DIR: "/state",
+    COUNTERSIGN_CREDENTIAL: "countersign credential",
+    COUNTERSIGN_EXEC_INFO: "{}",
+    COUNTERSIGN_AUDIENCE: "urn:mcp:tickets",
+    COUNTERSIGN_ASSERTED_HUMAN: "ada",
+    Countersign_Later: "x",
+    VAULT_TOKEN: "opens the helper's vault",
+  };
+  const policyText =
+    'identity: { process: { exec: [helper, "--vault-token", "${env:VAULT_TOKEN:-none}"] } }';
+  expect(serverEnvironment(env, { secrets: [], policyText })).toEqual({ PATH: "/bin" });
+});
+
 test("a secret may keep its name", () => {
   expect(serverEnvironment({ A: "1" }, { secrets: ["A=env:A"], policyText: "" })).toEqual({
     A: "1",

@@ -3,7 +3,10 @@ import { CountersignError } from "@countersign/model";
 
 /** Largest secret that is read from a file. */
 const MAX_SECRET_BYTES = 64 * 1_024;
-/** Everything of ours; also what a later version will read. */
+/**
+ * Everything of ours, in any case (names are case-insensitive on Windows): the policy, the state directory with the login in it, the
+ * credential helper and what it is asked; also what a later version will read.
+ */
 const OWN_PREFIX = "COUNTERSIGN_";
 /** What opens the processor to whoever sends events. A server that could would write its own decisions. */
 const OWN_VARIABLES: readonly string[] = ["OTEL_EXPORTER_OTLP_LOGS_HEADERS"];
@@ -36,7 +39,7 @@ export function serverEnvironment(
   const given = secrets.map((spec) => readSecret(env, spec));
   for (const { variable } of given) if (variable !== undefined) own.add(variable);
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith(OWN_PREFIX) && !own.has(name)) out[name] = value;
+    if (!name.toUpperCase().startsWith(OWN_PREFIX) && !own.has(name)) out[name] = value;
   }
   for (const { name, value } of given) out[name] = value;
   return out;
