@@ -237,6 +237,10 @@ describe("a proof with odd claims", () => {
     ["with mcp without a digest", { mcp: { method: CALL.method, name: CALL.params.name } }],
     ["with mcp without the name", { mcp: { method: CALL.method, digest: digest(CALL.params) } }],
     [
+      "with another name and the right digest",
+      { mcp: { method: CALL.method, name: "delete_ticket", digest: digest(CALL.params) } },
+    ],
+    [
       "with mcp with a member more",
       {
         mcp: { method: CALL.method, name: CALL.params.name, digest: digest(CALL.params), uri: "x" },

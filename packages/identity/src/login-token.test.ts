@@ -83,6 +83,11 @@ describe("the binding of a token to the login key", () => {
       "id_token_cnf",
       () => ({ cnf: { jkt: ada.loginKey.jkt, jwk: thief.publicJwk } }),
     ],
+    [
+      "the right key, and another one's thumbprint",
+      "id_token_cnf",
+      () => ({ cnf: { jkt: thief.jkt, jwk: ada.loginKey.publicJwk } }),
+    ],
     ["no key", "dpop", { cnf: undefined }],
     ["an empty cnf", "dpop", { cnf: {} }],
     ["a cnf that is null", "dpop", { cnf: null }],
@@ -91,11 +96,6 @@ describe("the binding of a token to the login key", () => {
     ["a jkt that is a list", "dpop", () => ({ cnf: { jkt: [ada.loginKey.jkt] } })],
     ["a jwk that is no key", "id_token_cnf", { cnf: { jwk: { kty: "EC" } } }],
     ["a jwk that is a text", "id_token_cnf", { cnf: { jwk: "x" } }],
-    [
-      "a nonce in an access token",
-      "dpop",
-      () => ({ cnf: undefined, nonce: nonceCommitment(ada.loginKey.jkt, SALT) }),
-    ],
     ["a nonce for another key", "nonce", () => ({ nonce: nonceCommitment(thief.jkt, SALT) })],
     [
       "a nonce with another salt",
@@ -111,6 +111,11 @@ describe("the binding of a token to the login key", () => {
     ],
   ])("%s does not bind", async (_, binding, more) => {
     expect(await asked(binding, typeof more === "function" ? more() : more)).toEqual(INVALID);
+  });
+
+  test("a nonce in an access token does not bind", async () => {
+    const nonce = nonceCommitment(ada.loginKey.jkt, SALT);
+    expect(await ask(await ada.token("dpop", { cnf: undefined, nonce }), SALT)).toEqual(INVALID);
   });
 
   test.each([[undefined], [""], ["short"], ["s".repeat(129)], ["ä".repeat(20)]])(

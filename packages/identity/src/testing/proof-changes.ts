@@ -48,7 +48,7 @@ const VALUE = fc.oneof(
   fc.constantFrom("__proto__", SERVER, TRACE_ID, CALL.method),
 );
 const NAMES =
-  "aud iat exp jti ath txn cnf mcp typ alg jwk kid jku crit sub x5c x5u b64 iss azp nonce __proto__ constructor toString";
+  "name method digest jkt aud iat exp jti ath txn cnf mcp typ alg jwk kid jku crit sub x5c x5u b64 iss azp nonce __proto__ constructor toString";
 const NAME = fc.oneof(fc.constantFrom(...NAMES.split(" "), ""), fc.string({ maxLength: 8 }));
 
 /** Sets (or, without a value, deletes) a member of an object, or of an object in it. */
