@@ -5,6 +5,8 @@ import type { RequestId } from "./message.ts";
 export interface Call {
   readonly id: RequestId;
   readonly method: string;
+  /** Of MCP 2026-07-28 or later. */
+  readonly modern: boolean;
   /** Aborts when the client cancels, or the server is gone. */
   readonly abort: AbortController;
   /** Set once the request is with the server. */
@@ -19,7 +21,7 @@ export interface Call {
  */
 export interface Calls {
   readonly size: number;
-  open(id: RequestId, method: string): Call;
+  open(request: Pick<Call, "id" | "method" | "modern">): Call;
   get(id: RequestId): Call | undefined;
   /** Whether an answer to this id may still come. */
   taken(id: RequestId): boolean;
@@ -50,9 +52,9 @@ class CallTable implements Calls {
     return this.#open.size;
   }
 
-  open(id: RequestId, method: string): Call {
-    const call: Call = { id, method, abort: new AbortController(), over: false };
-    this.#open.set(id, call);
+  open(request: Pick<Call, "id" | "method" | "modern">): Call {
+    const call: Call = { ...request, abort: new AbortController(), over: false };
+    this.#open.set(call.id, call);
     return call;
   }
 

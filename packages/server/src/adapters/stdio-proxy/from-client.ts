@@ -98,12 +98,14 @@ export class FromClient {
       this.#refuse({ method: message.method }, "malformed");
       return;
     }
+    const modern = session.isModern(message.meta);
     if (this.#full()) {
-      this.#shared.toClient.write(denialLine(message.id, unrecordedDenial(message.method)));
+      const denial = unrecordedDenial(message.method);
+      this.#shared.toClient.write(denialLine(message.id, denial, modern));
       return;
     }
     session.asked(message.method, message.params);
-    const call = calls.open(message.id, message.method);
+    const call = calls.open({ id: message.id, method: message.method, modern });
     if (classify(message.method) === "pass") this.#inOrder(() => this.#decide(call, message));
     else void this.#decide(call, message);
   }
@@ -155,7 +157,7 @@ export class FromClient {
     } catch {
       // `open` never rejects; should it, the call does not run. The error is not shown: it could quote the call.
       this.#shared.report.note("internal");
-      this.#answer(call, denialLine(call.id, unrecordedDenial(call.method)));
+      this.#answer(call, denialLine(call.id, unrecordedDenial(call.method), call.modern));
     } finally {
       this.#leave(message.line.length);
     }
@@ -170,7 +172,7 @@ export class FromClient {
       const askedMs = this.#side.now();
       const open = await this.#side.enforcer.open(this.#incoming(call, message));
       if (open.effect === "block") {
-        this.#answer(call, denialLine(call.id, open.denial));
+        this.#answer(call, denialLine(call.id, open.denial, call.modern));
         return;
       }
       if (toServer.congested) await toServer.writable();
@@ -180,7 +182,7 @@ export class FromClient {
       }
       open.finish({ status: "not_run" });
     }
-    this.#answer(call, denialLine(call.id, unrecordedDenial(call.method)));
+    this.#answer(call, denialLine(call.id, unrecordedDenial(call.method), call.modern));
   }
 
   #forward(call: Call, message: CallerRequest, open: RunningCall): void {
@@ -218,7 +220,8 @@ export class FromClient {
     const named =
       method !== undefined && method.length <= MAX_METHOD_LENGTH ? method : OTHER_METHOD;
     if (this.#full()) {
-      this.#shared.toClient.write(denialLine(answerTo, unrecordedDenial(named)));
+      const modern = this.#shared.session.isModern(undefined);
+      this.#shared.toClient.write(denialLine(answerTo, unrecordedDenial(named), modern));
       return;
     }
     void this.#refused(answerTo, {
@@ -238,7 +241,8 @@ export class FromClient {
     const open = await this.#side.enforcer.open(incoming).catch(() => undefined);
     if (open?.effect === "run") open.finish({ status: "not_run" });
     const denial = open?.effect === "block" ? open.denial : unrecordedDenial(incoming.method);
-    this.#shared.toClient.write(denialLine(id, denial));
+    const modern = this.#shared.session.isModern(undefined);
+    this.#shared.toClient.write(denialLine(id, denial, modern));
     this.#leave(0);
   }
 

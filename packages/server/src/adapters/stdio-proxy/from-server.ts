@@ -125,7 +125,7 @@ export class FromServer {
       this.#answer(call, withResult(answer, filtered.result));
       running.finish({ status: "completed" });
     } else {
-      this.#answer(call, denialLine(call.id, filtered.denial));
+      this.#answer(call, denialLine(call.id, filtered.denial, call.modern));
       running.finish(
         filtered.denial.kind === "error"
           ? { status: "rpc_error", rpcCode: filtered.denial.error.code }

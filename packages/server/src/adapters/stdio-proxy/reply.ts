@@ -18,11 +18,16 @@ export function errorLine(
   return Buffer.from(`${JSON.stringify({ jsonrpc: "2.0", id, error })}\n`);
 }
 
-/** The answer to a request that was blocked, as a line. */
-export function denialLine(id: RequestId | null, denial: Denial): Buffer {
+/**
+ * The answer to a request that was blocked, as a line. `modern`: the request is of MCP 2026-07-28, whose results must say
+ * that they are complete; its clients refuse one that does not.
+ */
+export function denialLine(id: RequestId | null, denial: Denial, modern: boolean): Buffer {
   if (denial.kind === "error") return errorLine(id, denial.error);
-  if (id !== null)
-    return Buffer.from(`${JSON.stringify({ jsonrpc: "2.0", id, result: denial.result })}\n`);
+  if (id !== null) {
+    const result = modern ? { ...denial.result, resultType: "complete" } : denial.result;
+    return Buffer.from(`${JSON.stringify({ jsonrpc: "2.0", id, result })}\n`);
+  }
   // A result belongs to a request. Without its id only an error can be sent; it says the same.
   const { content, _meta: meta } = denial.result;
   const data = meta?.[META_DENIAL];

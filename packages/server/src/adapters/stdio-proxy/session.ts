@@ -16,6 +16,8 @@ const META_VERSION = "io.modelcontextprotocol/protocolVersion";
 const META_CLIENT = "io.modelcontextprotocol/clientInfo";
 const META_SERVER = "io.modelcontextprotocol/serverInfo";
 
+const MODERN = "2026-07-28";
+
 /** Methods whose answer tells who the server is. */
 const TELLING: ReadonlySet<string> = new Set(["initialize", "server/discover"]);
 
@@ -25,6 +27,8 @@ const TELLING: ReadonlySet<string> = new Set(["initialize", "server/discover"]);
  */
 export class Session {
   #protocolVersion: string | undefined;
+  /** What the last request that named its own version said. */
+  #claimed: string | undefined;
   #clientInfo: PeerInfo | undefined;
   #serverInfo: PeerInfo | undefined;
 
@@ -43,6 +47,13 @@ export class Session {
     if (method === "initialize") this.#protocolVersion = text(result["protocolVersion"]);
     const meta = record(result["_meta"]);
     this.#serverInfo = peer(result["serverInfo"]) ?? peer(meta?.[META_SERVER]) ?? this.#serverInfo;
+  }
+
+  /** Whether a request is of 2026-07-28 or later. One that does not say so, or cannot be read, is like those before it. */
+  isModern(meta: Readonly<Record<string, unknown>> | undefined): boolean {
+    const own = text(meta?.[META_VERSION]);
+    if (own !== undefined) this.#claimed = own;
+    return (own ?? this.#protocolVersion ?? this.#claimed ?? "") >= MODERN;
   }
 
   /** About one request. */
