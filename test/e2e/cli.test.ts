@@ -58,6 +58,10 @@ const COMMANDS = [
   ["policy", "explain"],
   ["doctor"],
   ["tail"],
+  ["login"],
+  ["whoami"],
+  ["credential"],
+  ["logout"],
   ["start"],
 ];
 

@@ -36,7 +36,7 @@ export function openBrowser(url: string, surroundings: BrowserSurroundings): Pro
       detached: true,
       windowsHide: true,
     });
-    const timer = setTimeout(() => resolve(true), SETTLE_MS);
+    const timer = setTimeout(() => resolve(true), SETTLE_MS).unref();
     const end = (opened: boolean): void => {
       clearTimeout(timer);
       resolve(opened);
