@@ -25,6 +25,8 @@ const MAX_FAILURES = 5;
 const MAX_CODE_CHARS = 64;
 const MAX_URL_CHARS = 2048;
 
+type Begun = oauth.DeviceAuthorizationResponse & { readonly verifier: string };
+
 interface Polled {
   readonly response: Response;
   readonly body: oauth.TokenEndpointResponse;
@@ -44,20 +46,29 @@ export async function deviceFlow(
     throw loginError("REJECTED", "this identity provider has no device flow; log in by browser");
   }
   const nonce = nonceCommitment(key.jkt, salt);
-  const begun = await begin(request, nonce, signal);
+  const verifier = oauth.generateRandomCodeVerifier();
+  const begun = await begin(request, { nonce, verifier }, signal);
   show(promptOf(begun));
-  const answer = await poll(request, begun, signal);
+  const answer = await poll(request, { ...begun, verifier }, signal);
   return readTokens(provider, answer, { jkt: key.jkt, nonce }, signal);
 }
 
-/** Some providers take a `nonce` here and put it into the ID token; the standard has none. */
+/**
+ * Beyond the standard, and ignored where it is unknown (RFC 6749, section 3.1): some providers put a `nonce` from here into the ID token,
+ * and hold a client to PKCE here as well (Keycloak does both).
+ */
 async function begin(
   { provider, scope, audiences }: LoginRequest,
-  nonce: string,
+  { nonce, verifier }: { readonly nonce: string; readonly verifier: string },
   signal: AbortSignal,
 ): Promise<oauth.DeviceAuthorizationResponse> {
   const { server, client } = provider;
-  const parameters = new URLSearchParams({ scope, nonce });
+  const parameters = new URLSearchParams({
+    scope,
+    nonce,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: "S256",
+  });
   for (const audience of audiences) parameters.append("resource", audience);
   const options = provider.request<"POST", URLSearchParams>(signal);
   try {
@@ -87,17 +98,13 @@ function isShowable(url: string): boolean {
   return url.length <= MAX_URL_CHARS && isHttpsOrLoopback(url);
 }
 
-async function poll(
-  request: LoginRequest,
-  begun: oauth.DeviceAuthorizationResponse,
-  signal: AbortSignal,
-): Promise<Polled> {
+async function poll(request: LoginRequest, begun: Begun, signal: AbortSignal): Promise<Polled> {
   const deadlineMs = Date.now() + begun.expires_in * 1000;
   let intervalSeconds = begun.interval ?? DEFAULT_INTERVAL_SECONDS;
   let failures = 0;
   while (Date.now() < deadlineMs) {
     await delay(Math.min(intervalSeconds, MAX_INTERVAL_SECONDS) * 1000, undefined, { signal });
-    const answer = await ask(request, begun.device_code, signal);
+    const answer = await ask(request, begun, signal);
     if (typeof answer !== "string") return answer;
     failures = answer === "failed" ? failures + 1 : 0;
     if (failures === MAX_FAILURES) {
@@ -114,7 +121,7 @@ async function poll(
 /** One question. A lost answer is asked for again at the next turn. */
 async function ask(
   { provider, key, audiences }: LoginRequest,
-  deviceCode: string,
+  { device_code: deviceCode, verifier }: Begun,
   signal: AbortSignal,
 ): Promise<Polled | "pending" | "slow_down" | "failed"> {
   const { server, client } = provider;
@@ -131,7 +138,10 @@ async function ask(
         {
           ...provider.request<"POST", URLSearchParams>(signal),
           ...(dpop === undefined ? {} : { DPoP: dpop }),
-          ...(resource === undefined ? {} : { additionalParameters: { resource } }),
+          additionalParameters: {
+            code_verifier: verifier,
+            ...(resource === undefined ? {} : { resource }),
+          },
         },
       );
       try {
