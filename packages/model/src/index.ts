@@ -9,6 +9,7 @@ export type { ChainAnchor, ChainResult } from "./chain.ts";
 export { detect, detectInId, findAll, MAX_SCANNED_CHARACTERS, redactText } from "./detect.ts";
 export type { RedactAction, RedactedText } from "./detect.ts";
 export type { Detector, Match } from "./detect/scan.ts";
+export { suspectText } from "./detect/suspect.ts";
 export {
   draftDecision,
   draftHeartbeat,

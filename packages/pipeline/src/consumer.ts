@@ -27,7 +27,19 @@ export interface Origin {
 
 /** Spans as OTLP has them. */
 export interface Traces {
+  /** Of a batch that has `wire`, read when somebody first asks: rejects INPUT_INVALID then if the bytes are none. */
   readonly resourceSpans: readonly ResourceSpans[];
+  /** The same spans as bytes, if that is how they came. */
+  readonly wire?: WireSpans;
+}
+
+/** Spans as protobuf. */
+export interface WireSpans {
+  /** Together one `ExportTraceServiceRequest`: it is a repeated field and nothing else, so requests are joined by concatenation. */
+  readonly parts: readonly Uint8Array[];
+  readonly spans: number;
+  /** Throws INPUT_INVALID when the bytes are no request. Whoever takes bytes over without reading them asks first. */
+  check(): void;
 }
 
 /** Log records as OTLP has them: what comes in by the `decisions` signal until `intake` made events of them. */
@@ -53,6 +65,7 @@ export function countItems(batch: Traces | Logs | Decisions): number {
   if ("events" in batch) return batch.events.length;
   let items = 0;
   if ("resourceSpans" in batch) {
+    if (batch.wire !== undefined) return batch.wire.spans;
     for (const resource of batch.resourceSpans) {
       for (const scope of resource.scopeSpans ?? []) items += scope.spans?.length ?? 0;
     }
@@ -62,4 +75,32 @@ export function countItems(batch: Traces | Logs | Decisions): number {
     for (const scope of resource.scopeLogs ?? []) items += scope.logRecords?.length ?? 0;
   }
   return items;
+}
+
+/** One batch of several: of bytes, if all have them. */
+export function joinTraces(batches: readonly Traces[]): Traces {
+  const [only] = batches;
+  return batches.length === 1 && only !== undefined ? only : new JoinedTraces(batches);
+}
+
+class JoinedTraces implements Traces {
+  readonly #batches: readonly Traces[];
+  readonly wire?: WireSpans;
+
+  constructor(batches: readonly Traces[]) {
+    this.#batches = batches;
+    const wires = batches.flatMap(({ wire }) => wire ?? []);
+    if (wires.length < batches.length) return;
+    this.wire = {
+      parts: wires.flatMap(({ parts }) => parts),
+      spans: wires.reduce((sum, { spans }) => sum + spans, 0),
+      check: () => {
+        for (const wire of wires) wire.check();
+      },
+    };
+  }
+
+  get resourceSpans(): readonly ResourceSpans[] {
+    return this.#batches.flatMap((batch) => batch.resourceSpans);
+  }
 }

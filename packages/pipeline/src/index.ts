@@ -9,6 +9,7 @@ export type {
   Origin,
   Signal,
   Traces,
+  WireSpans,
 } from "./consumer.ts";
 export type {
   AnyValue,

@@ -60,28 +60,26 @@ class MemoryQueue implements Queue {
     return Promise.resolve();
   }
 
-  consume(batch: Traces): Promise<void> {
+  async consume(batch: Traces): Promise<void> {
+    // It takes over what it does not read, and what is no request would spoil the batch that it is joined with.
+    batch.wire?.check();
     const items = countItems(batch);
     const fits = this.#depth + items <= this.#options.maxItems;
     if (fits && !this.#stopping) {
       this.#depth += items;
       this.#waiting.push({ batch, items });
       this.#pump();
-      return Promise.resolve();
+      return;
     }
     if (this.#options.onFull === "drop") {
       this.#options.dropped.add(items);
-      return Promise.resolve();
+      return;
     }
     const why = this.#stopping ? "is stopping" : `is full (${this.#options.maxItems} spans)`;
-    return Promise.reject(
-      new CountersignError(
-        "OVERLOADED",
-        `${this.#options.id}: the queue ${why}; send again later`,
-        {
-          retryAfterMs: RETRY_AFTER_MS,
-        },
-      ),
+    throw new CountersignError(
+      "OVERLOADED",
+      `${this.#options.id}: the queue ${why}; send again later`,
+      { retryAfterMs: RETRY_AFTER_MS },
     );
   }
 

@@ -1,7 +1,7 @@
 // What stands between a pipeline and a destination on the network: queue, joining, retry, time limit.
 import type { Component } from "./component.ts";
 import { createBatcher } from "./batch.ts";
-import { type Consumer, countItems, type Traces } from "./consumer.ts";
+import { type Consumer, countItems, joinTraces, type Traces } from "./consumer.ts";
 import { createQueue } from "./queue.ts";
 import { createRetry } from "./retry.ts";
 import type { JsonSchema, Runtime } from "./spec.ts";
@@ -91,7 +91,7 @@ export function createSender(
     maxItems: config.batch.max_spans,
     maxWaitMs: durationMs(config.batch.max_wait),
     count: countItems,
-    join: (batches) => ({ resourceSpans: batches.flatMap((batch) => batch.resourceSpans) }),
+    join: joinTraces,
   });
   const labels = { exporter: id };
   const queue = createQueue(batcher, {

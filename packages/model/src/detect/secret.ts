@@ -48,7 +48,7 @@ function tokenEnd(scan: Scan, firstDot: number): number {
   return end;
 }
 
-const PEM_BEGIN = "-----BEGIN ";
+export const PEM_BEGIN = "-----BEGIN ";
 const MAX_PEM_LABEL = 64;
 
 /** PEM blocks (RFC 7468), from the first line on: the end may be cut off. */
@@ -73,7 +73,7 @@ function isLabel(code: number): boolean {
 }
 
 /** One kind of key: what it begins with, and what has to follow. */
-interface KeyForm {
+export interface KeyForm {
   readonly prefix: string;
   readonly accepts: (code: number) => boolean;
   readonly min: number;
@@ -93,7 +93,7 @@ function forms(prefixes: string, form: Omit<KeyForm, "prefix">): readonly KeyFor
   return prefixes.split(" ").map((prefix) => ({ prefix, ...form }));
 }
 
-const KEY_FORMS: readonly KeyForm[] = [
+export const KEY_FORMS: readonly KeyForm[] = [
   // AWS
   ...forms("AKIA ASIA ABIA ACCA", { accepts: upperOrDigit, min: 16, exact: true }),
   // GitHub, GitLab, npm, PyPI, Docker Hub

@@ -11,8 +11,8 @@ import {
 } from "@countersign/pipeline";
 import { decodeJson } from "../otlp/decode-json.ts";
 import { decodeProto } from "../otlp/decode-proto.ts";
-import { encodeProto } from "../otlp/encode-proto.ts";
-import { TRACE_REQUEST, TRACE_RESPONSE } from "../otlp/message.ts";
+import { TRACE_RESPONSE } from "../otlp/message.ts";
+import { wireOf } from "../otlp/wire-traces.ts";
 
 interface Config extends SenderConfig {
   readonly endpoint: string;
@@ -84,7 +84,9 @@ class OtlpPush implements Consumer<Traces> {
   async #send(batch: Traces, signal: AbortSignal): Promise<Response> {
     const { encoding, compression, headers } = this.#config;
     const plain =
-      encoding === "proto" ? encodeProto(batch, TRACE_REQUEST) : Buffer.from(JSON.stringify(batch));
+      encoding === "proto"
+        ? wireOf(batch)
+        : Buffer.from(JSON.stringify({ resourceSpans: batch.resourceSpans }));
     try {
       return await fetch(this.#url, {
         method: "POST",

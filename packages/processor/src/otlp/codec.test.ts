@@ -9,6 +9,7 @@ import type { Logs, Traces } from "@countersign/pipeline";
 import { errorCode } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { plain } from "../testing/plain.ts";
 import { sdkSpans, type SpanFields } from "../testing/spans.ts";
 import { decodeJson } from "./decode-json.ts";
 import { decodeProto } from "./decode-proto.ts";
@@ -41,25 +42,6 @@ const span: fc.Arbitrary<SpanFields> = fc.record(
   },
   { requiredKeys: ["name"] },
 );
-
-/** proto3 does not write defaults, JSON does: without them both are the same. */
-function plain(value: unknown, parent = ""): unknown {
-  if (Array.isArray(value)) return value.map((one) => plain(one, parent));
-  if (typeof value !== "object" || value === null) return value;
-  const inValue = parent === "value" || parent === "values" || parent === "body";
-  return Object.fromEntries(
-    Object.entries(value)
-      .map(([name, one]) => [name, plain(one, name)] as const)
-      .filter(([name, one]) => inValue || !isDefault(name, one)),
-  );
-}
-
-function isDefault(name: string, value: unknown): boolean {
-  if (name === "value") return false;
-  if (value === "" || value === 0 || value === "0" || value === undefined) return true;
-  if (Array.isArray(value)) return value.length === 0;
-  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
-}
 
 test("protobuf and JSON of a real SDK's spans mean the same", () => {
   fc.assert(

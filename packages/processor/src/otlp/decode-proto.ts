@@ -1,22 +1,15 @@
 import { CountersignError } from "@countersign/model";
-import { type Decoded, type Field, MAX_DEPTH, type Message, type ScalarType } from "./message.ts";
-import { WIRE, WireReader } from "./wire.ts";
+import {
+  type Decoded,
+  type Field,
+  MAX_DEPTH,
+  type Message,
+  type ScalarType,
+  wireTypeOf,
+} from "./message.ts";
+import { WireReader } from "./wire.ts";
 
 type Bag = Record<string, unknown>;
-
-/** Wire type of each scalar. */
-const WIRE_OF: Readonly<Record<ScalarType, number>> = {
-  string: WIRE.bytes,
-  hex: WIRE.bytes,
-  base64: WIRE.bytes,
-  bool: WIRE.varint,
-  uint32: WIRE.varint,
-  enum: WIRE.varint,
-  int64: WIRE.varint,
-  fixed64: WIRE.fixed64,
-  double: WIRE.fixed64,
-  fixed32: WIRE.fixed32,
-};
 
 const tables = new WeakMap<Message, ReadonlyMap<number, Field>>();
 
@@ -67,7 +60,7 @@ function read(
 }
 
 function fits(field: Field, wire: number): boolean {
-  return wire === (typeof field.type === "string" ? WIRE_OF[field.type] : WIRE.bytes);
+  return wire === wireTypeOf(field);
 }
 
 /** The last one counts; of a `oneof` only one is left. (Parts of a message that comes twice are not merged: nobody sends that.) */

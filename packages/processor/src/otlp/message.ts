@@ -1,4 +1,5 @@
 // OTLP's messages as data: one description for both codecs. Field numbers are those of opentelemetry-proto v1 (1.11).
+import { WIRE } from "./wire.ts";
 
 /** How a field is written. `nano` and `int64` are decimal strings in memory, `hex` and `base64` are bytes on the wire. */
 export type ScalarType =
@@ -12,6 +13,25 @@ export type ScalarType =
   | "double"
   | "hex"
   | "base64";
+
+/** Wire type of each scalar. */
+const WIRE_OF: Readonly<Record<ScalarType, number>> = {
+  string: WIRE.bytes,
+  hex: WIRE.bytes,
+  base64: WIRE.bytes,
+  bool: WIRE.varint,
+  uint32: WIRE.varint,
+  enum: WIRE.varint,
+  int64: WIRE.varint,
+  fixed64: WIRE.fixed64,
+  double: WIRE.fixed64,
+  fixed32: WIRE.fixed32,
+};
+
+/** The wire type that a field must have. */
+export function wireTypeOf({ type }: Field): number {
+  return typeof type === "string" ? WIRE_OF[type] : WIRE.bytes;
+}
 
 /** One field of a message. */
 export interface Field {
@@ -43,13 +63,20 @@ const list = (number: number, name: string, type: Field["type"]): Field => ({
 });
 
 const anyFields: Field[] = [];
-const anyValue: Message = { name: "AnyValue", fields: anyFields };
-const keyValue: Message = {
+/** `AnyValue`: one of its fields, or none. */
+export const ANY_VALUE: Message = { name: "AnyValue", fields: anyFields };
+/** `KeyValue`. */
+export const KEY_VALUE: Message = {
   name: "KeyValue",
-  fields: [field(1, "key", "string"), field(2, "value", anyValue)],
+  fields: [field(1, "key", "string"), field(2, "value", ANY_VALUE)],
 };
-const arrayValue: Message = { name: "ArrayValue", fields: [list(1, "values", anyValue)] };
-const kvlist: Message = { name: "KeyValueList", fields: [list(1, "values", keyValue)] };
+/** `ArrayValue`. */
+export const ARRAY_VALUE: Message = { name: "ArrayValue", fields: [list(1, "values", ANY_VALUE)] };
+/** `KeyValueList`. */
+export const KEY_VALUE_LIST: Message = {
+  name: "KeyValueList",
+  fields: [list(1, "values", KEY_VALUE)],
+};
 
 // AnyValue holds lists of itself, so its fields come after it. `string_value_strindex` (8) is for profiles: unknown here.
 const choices: readonly (readonly [number, string, Field["type"]])[] = [
@@ -57,13 +84,13 @@ const choices: readonly (readonly [number, string, Field["type"]])[] = [
   [2, "boolValue", "bool"],
   [3, "intValue", "int64"],
   [4, "doubleValue", "double"],
-  [5, "arrayValue", arrayValue],
-  [6, "kvlistValue", kvlist],
+  [5, "arrayValue", ARRAY_VALUE],
+  [6, "kvlistValue", KEY_VALUE_LIST],
   [7, "bytesValue", "base64"],
 ];
 for (const [number, name, type] of choices) anyFields.push({ number, name, type, choice: true });
 
-const attributes = (number: number): Field => list(number, "attributes", keyValue);
+const attributes = (number: number): Field => list(number, "attributes", KEY_VALUE);
 const dropped = (number: number, what: string): Field =>
   field(number, `dropped${what}Count`, "uint32");
 
@@ -132,7 +159,7 @@ const logRecord: Message = {
     field(1, "timeUnixNano", "fixed64"),
     field(2, "severityNumber", "enum"),
     field(3, "severityText", "string"),
-    field(5, "body", anyValue),
+    field(5, "body", ANY_VALUE),
     attributes(6),
     dropped(7, "Attributes"),
     field(8, "flags", "fixed32"),

@@ -5,11 +5,13 @@ import { CountersignError } from "@countersign/model";
 /** Wire types. Groups (3, 4) are refused: proto3 has none. */
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
-function truncated(): CountersignError {
+/** The bytes end within a field, or a field says that it is longer than what it is in. */
+export function truncated(): CountersignError {
   return new CountersignError("INPUT_INVALID", "otlp: the protobuf message ends within a field");
 }
 
-function malformed(what: string): CountersignError {
+/** The bytes are no protobuf. */
+export function malformed(what: string): CountersignError {
   return new CountersignError("INPUT_INVALID", `otlp: the protobuf message is malformed: ${what}`);
 }
 
@@ -27,6 +29,11 @@ export class WireReader {
 
   get done(): boolean {
     return this.#at >= this.#end;
+  }
+
+  /** Bytes that are not read yet. */
+  get left(): number {
+    return this.#end - this.#at;
   }
 
   /** Field number and wire type. */

@@ -127,7 +127,7 @@ test("200 with an empty answer in the request's encoding, gzip or not", async ()
     "application/x-protobuf",
     0,
   ]);
-  expect(got).toEqual([spans, spans]);
+  expect(got.map(({ resourceSpans }) => ({ resourceSpans }))).toEqual([spans, spans]);
   expect(metrics.render()).toContain(
     'countersign_receiver_accepted_spans_total{receiver="otlp"} 4',
   );

@@ -24,9 +24,11 @@ import {
 import { type BodyLimits, contentEncoding, readBody } from "../otlp/body.ts";
 import { decodeJson } from "../otlp/decode-json.ts";
 import { decodeProto } from "../otlp/decode-proto.ts";
+import { encodeProto } from "../otlp/encode-proto.ts";
 import { faultOf, FAULTS, RequestFault } from "../otlp/http-fault.ts";
 import { LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
 import { sendAccepted, sendFault, type WireFormat, wireFormat } from "../otlp/response.ts";
+import { wireTraces } from "../otlp/wire-traces.ts";
 
 interface HttpConfig {
   readonly endpoint: string;
@@ -193,10 +195,18 @@ class OtlpReceiver implements Component {
     const encoding = contentEncoding(request.headers["content-encoding"]);
     if (encoding === undefined) throw new RequestFault(FAULTS.encoding);
     const body = await readBody(request, encoding, this.#limits);
+    const batch = this.#read(body, message, format);
+    await consumer.consume(batch, this.#cancel.signal);
+  }
+
+  /** Spans stay bytes, whichever encoding they came in; who makes objects of them is whoever needs some. */
+  #read(body: Buffer, message: Message, format: WireFormat): never {
+    if (message === TRACE_REQUEST && format === "proto") return wireTraces(body) as never;
     const decode = format === "proto" ? decodeProto : decodeJson;
     const { value, unknownFields } = decode<never>(body, message);
     if (unknownFields > 0) this.#countUnknown(unknownFields);
-    await consumer.consume(withDefaults(value, message), this.#cancel.signal);
+    if (message === TRACE_REQUEST) return wireTraces(encodeProto(value, message)) as never;
+    return withDefaults(value, message);
   }
 
   #countUnknown(fields: number): void {

@@ -1,23 +1,15 @@
-// One value at a time: allowed or not, bounded, scanned.
-import { boundText, type Detector, redactText } from "@countersign/model";
+// The plain way to scrub, on objects: what the pass over the bytes has to agree with.
+import { boundText, redactText } from "@countersign/model";
 import type { AnyValue, KeyValue } from "@countersign/pipeline";
-
-/** Why something was taken out. */
-export type RedactKind =
-  | Detector
-  | "unknown_attribute"
-  | "bytes"
-  | "too_many"
-  | "status_message"
-  | "trace_state"
-  | "schema_url"
-  | "invalid_id"
-  | "detector_error";
+import type { Pseudonym } from "../processors/pseudonym.ts";
+import type { RedactKind } from "../processors/scrub-words.ts";
 
 /** What passes, and how hits are counted. */
 export interface ScrubOptions {
   readonly keys: ReadonlySet<string>;
   readonly prefixes: readonly string[];
+  readonly pseudonymise: ReadonlySet<string>;
+  readonly pseudonym: Pseudonym;
   readonly action: "drop" | "mask";
   readonly count: (kind: RedactKind, amount: number) => void;
 }
@@ -84,12 +76,36 @@ class AllowlistScrubber implements Scrubber {
   }
 
   #attribute({ key, value }: KeyValue): KeyValue | undefined {
+    if (key !== undefined && this.#options.pseudonymise.has(key)) {
+      const pseudonymised = this.#pseudonymise(key, value);
+      return pseudonymised === undefined ? undefined : { key, value: pseudonymised };
+    }
     if (key === undefined || !this.#allows(key)) {
       this.count("unknown_attribute");
       return undefined;
     }
     const scrubbed = this.#value(value);
     return scrubbed === undefined ? undefined : { key, value: scrubbed };
+  }
+
+  #pseudonymise(attribute: string, value: AnyValue | undefined): AnyValue | undefined {
+    const { arrayValue, kvlistValue } = value ?? {};
+    if (arrayValue !== undefined) {
+      return { arrayValue: { values: this.#list(arrayValue.values, attribute) } };
+    }
+    if (kvlistValue !== undefined) {
+      return { kvlistValue: { values: this.#pairs(kvlistValue.values, attribute) } };
+    }
+    if (value?.bytesValue !== undefined) this.count("bytes");
+    const text = value?.stringValue ?? value?.boolValue ?? value?.intValue ?? value?.doubleValue;
+    if (text === undefined) return undefined;
+    if (text === "") return { stringValue: "" };
+    this.count("pseudonym");
+    return { stringValue: this.#options.pseudonym(attribute, String(text)) };
+  }
+
+  #nested(value: AnyValue | undefined, attribute: string | undefined): AnyValue | undefined {
+    return attribute === undefined ? this.#value(value) : this.#pseudonymise(attribute, value);
   }
 
   /** What is behind an allowed prefix is the sender's text, so it is scanned like any other. */
@@ -128,17 +144,17 @@ class AllowlistScrubber implements Scrubber {
     return this.text(text) === text ? value : undefined;
   }
 
-  #list(values: readonly AnyValue[] = []): readonly AnyValue[] {
+  #list(values: readonly AnyValue[] = [], attribute?: string): readonly AnyValue[] {
     if (values.length > MAX_LIST) this.count("too_many", values.length - MAX_LIST);
-    return values.slice(0, MAX_LIST).flatMap((value) => this.#value(value) ?? []);
+    return values.slice(0, MAX_LIST).flatMap((value) => this.#nested(value, attribute) ?? []);
   }
 
   /** Keys within an allowed value are text like the rest. */
-  #pairs(values: readonly KeyValue[] = []): readonly KeyValue[] {
+  #pairs(values: readonly KeyValue[] = [], attribute?: string): readonly KeyValue[] {
     if (values.length > MAX_LIST) this.count("too_many", values.length - MAX_LIST);
     return values.slice(0, MAX_LIST).flatMap(({ key, value }) => {
       const safe = this.text(key);
-      const scrubbed = safe === key ? this.#value(value) : undefined;
+      const scrubbed = safe === key ? this.#nested(value, attribute) : undefined;
       return scrubbed === undefined || key === undefined ? [] : [{ key, value: scrubbed }];
     });
   }
