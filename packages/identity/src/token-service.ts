@@ -211,7 +211,9 @@ function oauthError(error: unknown): unknown {
 /** oauth4webapi's errors hold the answer (and so tokens) as their cause: nothing of them goes on but a known error name. */
 function safeError(error: unknown): CountersignError {
   if (errorCode(error) !== undefined) return error as CountersignError;
-  const name = oauthError(error);
+  // RFC 6749, section 5.2: 401 is about the client; with a challenge in its header oauth4webapi does not read the body.
+  const name =
+    (error as { status?: unknown }).status === 401 ? "invalid_client" : oauthError(error);
   const known = typeof name === "string" && KNOWN_ERRORS.has(name);
   return new CountersignError(
     "REJECTED",
