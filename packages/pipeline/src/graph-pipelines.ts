@@ -84,7 +84,13 @@ function decisionsEdge(
   if (!readsFromLog(shape, context)) return lettered;
   const retry = createRetry<Decisions>(lettered, { id, pick: pickEvents, log: host.logger(id) });
   retries.push(retry);
-  return book?.edge(id, retry) ?? retry;
+  // A range of a log may hold no event: it has its receipt, and there is nothing to send.
+  const some: Consumer<Decisions> = {
+    consume: async (batch, signal) => {
+      if (batch.events.length > 0) await retry.consume(batch, signal);
+    },
+  };
+  return book?.edge(id, some) ?? some;
 }
 
 function readsFromLog(shape: ConfiguredPipeline, { config }: Context): boolean {

@@ -63,6 +63,7 @@ function bench(
     report: () => undefined,
     service: {
       exporter: () => undefined,
+      client: () => undefined,
       health: () => ({ phase: "running" as const, components: new Map() }),
       deadLetters: box(dead, "dead", faults.dead),
       quarantine: box(quarantined, "quarantine", faults.quarantine),
