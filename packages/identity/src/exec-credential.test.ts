@@ -7,6 +7,9 @@ import { execCredentialSource, type ExecCredentialOptions } from "./exec-credent
 import { type TestHelper, testHelper } from "./testing/helper.ts";
 import { testPair } from "./testing/login.ts";
 
+// Real child processes: a busy machine may take its time.
+vi.setConfig({ testTimeout: 30_000 });
+
 const AUDIENCE = "urn:mcp:tickets";
 const SECRET = "eyJ-this-is-the-token";
 const never = new AbortController().signal;

@@ -22,6 +22,8 @@ const BUCKET_AT = WRITER_AT + 2;
 const CHECK_AT = BUCKET_AT + 1;
 const CHECK_SEED = 0x43_53_52_31;
 const CHUNK_BYTES = 64 * 1024;
+/** Each process that is shown a used proof for the first time leaves a record as well. */
+const RECORDS_PER_ENTRY = 2;
 const FILE_NAME = /^(\d{1,12})\.replay$/;
 /** Absent on Windows, where a link cannot be made without rights. */
 const NO_FOLLOW = (constants.O_NOFOLLOW as number | undefined) ?? 0;
@@ -30,8 +32,8 @@ const OPEN_FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | N
 /** Why the record cannot be kept: a few words of ours or an errno, fit for a log line. */
 export class ReplayLogFault extends Error {}
 
-/** What the reader of a log does with a key it had not seen. False: there is no room for it. */
-export type Admit = (words: Uint32Array, at: number) => boolean;
+/** What the reader of a log does with a key. `isNew`: it is known not to be there. False: there is no room for it. */
+export type Admit = (words: Uint32Array, at: number, isNew: boolean) => boolean;
 
 /**
  * One bucket's file: the processes of this machine agree by it who used a proof first. Each appends a record of its own by
@@ -53,7 +55,7 @@ export class ReplayLog {
   }
 
   /**
-   * Appends `record` (key and writer are filled in) and says whether it is the first with its key. All keys found go to `admit`.
+   * Appends `record` (key and writer are filled in; `admit` has not seen the key) and says whether it is the first with its key. All keys found go to `admit`.
    * @throws ReplayLogFault, or what `node:fs` throws: it is not known who was first
    */
   claim(record: Uint32Array, admit: Admit): boolean {
@@ -80,10 +82,9 @@ export class ReplayLog {
       // Anything after the last whole record is being written right now, and so comes after ours.
       const whole = Math.floor(read / RECORD_BYTES);
       for (let at = 0; at < whole * RECORD_WORDS; at += RECORD_WORDS) {
-        this.#accept(at, admit);
-        if (first === undefined && sameWords(this.#chunk, at, record, KEY_WORDS)) {
-          first = sameWords(this.#chunk, at, record, BUCKET_AT);
-        }
+        const decides = first === undefined && sameWords(this.#chunk, at, record, KEY_WORDS);
+        if (decides) first = sameWords(this.#chunk, at, record, BUCKET_AT);
+        this.#accept(at, admit, decides);
       }
       this.#offset += whole * RECORD_BYTES;
     }
@@ -91,12 +92,12 @@ export class ReplayLog {
     return first;
   }
 
-  #accept(at: number, admit: Admit): void {
+  #accept(at: number, admit: Admit, isNew: boolean): void {
     const chunk = this.#chunk;
     if (chunk[CHECK_AT + at] !== checkOf(chunk, at) || chunk[BUCKET_AT + at] !== this.#bucket) {
       throw this.#broken("a record is damaged");
     }
-    if (this.#offset + 4 * at >= this.#maxBytes || !admit(chunk, at)) {
+    if (this.#offset + 4 * at >= this.#maxBytes || !admit(chunk, at, isNew)) {
       throw this.#broken("the file holds too much");
     }
   }
@@ -118,7 +119,7 @@ export function openReplayLog(directory: string, bucket: number, maxEntries: num
     const file = fstatSync(fd);
     if (!file.isFile()) throw new ReplayLogFault("the file is no file");
     if (!isPrivate(file)) throw new ReplayLogFault("the file is not private (0600, own)");
-    const maxBytes = maxEntries * RECORD_BYTES;
+    const maxBytes = RECORDS_PER_ENTRY * maxEntries * RECORD_BYTES;
     if (file.size > maxBytes) throw new ReplayLogFault("the file holds too much");
     return new ReplayLog(fd, bucket, maxBytes);
   } catch (error) {

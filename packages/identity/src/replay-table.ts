@@ -1,7 +1,8 @@
 /** Words of 32 bits in one key: 128 bits of a SHA-256. */
 export const KEY_WORDS = 4;
 
-const FIRST_SLOTS = 4096;
+/** Half a megabyte, of which the system gives only the pages that are used. */
+const FIRST_SLOTS = 32 * 1024;
 /** Over this share of its slots a shelf takes no more: longer runs of full slots cost more than the memory saved. */
 const MAX_LOAD = 0.75;
 
@@ -13,7 +14,7 @@ interface Shelf {
 
 /**
  * A set of 128-bit keys in typed arrays. It grows by a new shelf of twice the size and moves nothing, so no insertion pays for
- * all before it: a million keys are nine shelves. At most 2.7 slots of 16 bytes a key (the moment after a shelf was added), so 43 MB
+ * all before it: a million keys are six shelves. At most 2.7 slots of 16 bytes a key (the moment after a shelf was added), so 43 MB
  * for a million. The first word of a key is never 0: that is an empty slot.
  */
 export class KeyTable {

@@ -66,6 +66,8 @@ class BucketedGuard implements ReplayGuard {
   /** Time does not run backwards here: what was forgotten because it was too old stays too old. */
   #latestMs = Number.NEGATIVE_INFINITY;
   #reopenAtMs = Number.NEGATIVE_INFINITY;
+  /** Keys in all tables. */
+  #size = 0;
   #closed = false;
 
   constructor(options: ReplayGuardOptions) {
@@ -102,22 +104,22 @@ class BucketedGuard implements ReplayGuard {
 
   /** 128 bits of SHA-256: whoever makes two proofs that share them has had to try 2^64 times. */
   #nameKey(text: string): void {
-    const digest = hash("sha256", text, "buffer");
+    const digest = hash("sha256", text, "hex");
     for (let word = 0; word < KEY_WORDS; word += 1) {
-      this.#record[word] = digest.readUInt32LE(4 * word);
+      this.#record[word] = Number.parseInt(digest.slice(8 * word, 8 * word + 8), 16);
     }
     if (this.#record[0] === 0) this.#record[0] = 1;
   }
 
   #claim(number: number, { table, log }: Bucket): "fresh" | "replayed" | "full" {
     if (log === undefined) {
-      table.add(this.#record, 0);
+      this.#add(table, this.#record, 0);
       return "fresh";
     }
-    const admit = (words: Uint32Array, at: number): boolean => {
-      if (table.has(words, at)) return true;
+    const admit = (words: Uint32Array, at: number, isNew: boolean): boolean => {
+      if (!isNew && table.has(words, at)) return true;
       if (!this.#hasRoom()) return false;
-      table.add(words, at);
+      this.#add(table, words, at);
       return true;
     };
     try {
@@ -160,24 +162,23 @@ class BucketedGuard implements ReplayGuard {
     }
   }
 
-  #hasRoom(): boolean {
-    if (this.#size() < this.#maxEntries) return true;
-    this.#forgetOld();
-    return this.#size() < this.#maxEntries;
+  #add(table: KeyTable, words: Uint32Array, at: number): void {
+    table.add(words, at);
+    this.#size += 1;
   }
 
-  #size(): number {
-    let size = 0;
-    for (const { table } of this.#buckets.values()) size += table.size;
-    return size;
+  #hasRoom(): boolean {
+    if (this.#size >= this.#maxEntries) this.#forgetOld();
+    return this.#size < this.#maxEntries;
   }
 
   /** Whole buckets: nobody accepts any of their proofs again. */
   #forgetOld(): void {
-    for (const [number, { log }] of this.#buckets) {
+    for (const [number, { table, log }] of this.#buckets) {
       if ((number + 1) * BUCKET_MS + WINDOW_MS > this.#latestMs) continue;
       log?.close();
       this.#buckets.delete(number);
+      this.#size -= table.size;
       this.#said.clear();
     }
   }
