@@ -1,3 +1,4 @@
+import { META_CALL_PROOF } from "@countersign/model";
 import { expect, test, vi } from "vitest";
 import {
   DENIED,
@@ -203,4 +204,66 @@ test("what may not pass as a notification is dropped and counted, a request with
   expect(t.counted).toEqual(["droppedNotifications", "droppedNotifications"]);
   expect(t.held).toEqual([]);
   expect(t.client()).toEqual([]);
+});
+
+const PROOF = { token: "eyJ-t", proof: "eyJ-p" };
+const proven = { _meta: { [META_CALL_PROOF]: PROOF, progressToken: 1 } };
+
+test("the call proof goes to the gate, and to nobody behind it; every other byte is the caller's", async () => {
+  const t = proxyBetween();
+  let raw = "";
+  t.toServer.on("data", (chunk: Buffer) => (raw += chunk.toString("utf8")));
+  t.say(
+    `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"a" : 1.0 , "dev.countersign\\/call-proof":{"proof":"eyJ-p"}}}}`,
+  );
+  const { call } = await t.asked(0);
+  expect(call.proof).toEqual({ proof: "eyJ-p" });
+  expect(JSON.stringify([call.params, call.meta])).not.toContain("eyJ");
+  await t.allow(0);
+  await until(() =>
+    expect(raw).toBe(
+      `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"a" : 1.0}}}\n`,
+    ),
+  );
+});
+
+test("it is cut out of what no gate decides as well: other requests, and notifications", async () => {
+  const t = proxyBetween();
+  t.say({ jsonrpc: "2.0", id: 1, method: "ping", params: proven });
+  t.say({ jsonrpc: "2.0", method: "notifications/progress", params: { ...proven, progress: 1 } });
+  t.say({ ...cancelled(9), params: { ...proven, requestId: 9 } });
+  await until(() => expect(t.server()).toHaveLength(3));
+  expect(t.server().map(({ params }) => (params as Json)["_meta"])).toEqual([
+    { progressToken: 1 },
+    { progressToken: 1 },
+    { progressToken: 1 },
+  ]);
+});
+
+test("a proof that is there twice, in whatever spelling, is malformed", async () => {
+  const t = proxyBetween();
+  t.say(
+    `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"dev.countersign/call-proof":{},"DEV.countersign/call\\u002dproof":{}}}}`,
+  );
+  expect((await t.asked(0)).call).toMatchObject({ fault: "malformed", requestId: 1 });
+});
+
+test("a denied call of the 2026 era is answered by a result that says it is complete; an older one is not", async () => {
+  const t = proxyBetween();
+  const version = { "io.modelcontextprotocol/protocolVersion": "2026-07-28" };
+  const denied = { content: [{ type: "text", text: "Access denied." }], isError: true } as const;
+  t.say(toolCall(1));
+  t.say(toolCall(2, "t", { _meta: version }));
+  t.say(`{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"a":1,"a":2}}`);
+  for (const index of [0, 1, 2]) {
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    const { release } = await t.asked(index);
+    release({ effect: "block", denial: { kind: "result", result: denied as never } });
+  }
+  await until(() => expect(t.client()).toHaveLength(3));
+  expect(t.client()).toEqual([
+    result(1, denied),
+    result(2, { ...denied, resultType: "complete" }),
+    result(3, { ...denied, resultType: "complete" }),
+  ]);
 });
