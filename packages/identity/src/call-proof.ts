@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from "node:crypto";
-import { canonicalBytes, CountersignError } from "@countersign/model";
+import { hash, randomUUID } from "node:crypto";
+import { canonicalJson, CountersignError } from "@countersign/model";
 import { decodeJwt } from "jose";
 import type { Credential, CredentialSource } from "./credential.ts";
 import { tokenHash } from "./delegation.ts";
@@ -92,7 +92,7 @@ class Prover implements CallProver {
     const proof = await signer.sign(PROOF_TYPE, {
       aud: call.audience,
       iat: Math.floor(this.#clock() / 1000),
-      jti: randomBytes(16).toString("base64url"),
+      jti: randomUUID(),
       ath,
       mcp: aboutCall(call),
       ...(call.traceId === undefined ? {} : { txn: call.traceId }),
@@ -119,7 +119,7 @@ class Prover implements CallProver {
 
 async function prepare({ token, key }: Credential): Promise<Prepared> {
   refusePersonalClaims(token);
-  return { signer: await createKeyBoundSigner(key), ath: tokenHash(token).ath };
+  return { signer: await createKeyBoundSigner(key), ath: tokenHash(token) };
 }
 
 function refusePersonalClaims(token: string): void {
@@ -171,7 +171,7 @@ function aboutCall({ method, params }: ProvableCall): McpClaim {
  */
 function digestOf(params: Readonly<Record<string, unknown>>): string {
   const { _meta, ...rest } = JSON.parse(JSON.stringify(params)) as Record<string, unknown>;
-  return createHash("sha256").update(canonicalBytes(rest)).digest("base64url");
+  return hash("sha256", canonicalJson(rest), "base64url");
 }
 
 function sizeOf(proof: CallProof): number {
@@ -239,12 +239,12 @@ class Verifier implements CallProofVerifier {
     if (signed === undefined || !areProofClaims(signed.claims)) return INVALID;
     const { claims, jkt } = signed;
     if (!this.#isFresh(claims.iat) || !this.#isForUs(claims.aud, call.transport)) return INVALID;
-    if (claims.ath !== tokenHash(given.token).ath) return INVALID;
     if (claims.txn !== undefined && claims.txn !== call.traceId) return INVALID;
     const result = await this.#parts.logins.verify({
       ...login,
       signedBy: jkt,
       audience: claims.aud,
+      ath: claims.ath,
     });
     if (result.kind !== "login") return result;
     if (!isAbout(claims.mcp, call)) return INVALID;

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { CountersignError } from "@countersign/model";
 import type { JWK } from "jose";
 import {
@@ -43,7 +43,7 @@ export async function createDelegation(loginKey: JWK, terms: DelegationTerms): P
     throw invalid("callKeyThumbprint must be a base64url SHA-256");
   }
   const signer = await createKeyBoundSigner(loginKey);
-  const ath = tokenHash(terms.token).ath;
+  const ath = tokenHash(terms.token);
   const cnf = { jkt: terms.callKeyThumbprint };
   return signer.sign(DELEGATION_TYPE, { aud: terms.audience, iat, exp, ath, cnf });
 }
@@ -82,7 +82,7 @@ class Verifier implements DelegationVerifier {
   }
 
   async loginKeyFor(delegation: string, use: DelegatedUse): Promise<string | undefined> {
-    const key = createHash("sha256").update(delegation).digest("base64url");
+    const key = hash("sha256", delegation, "base64url");
     const terms = this.#known.get(key) ?? (await this.#read(key, delegation));
     if (terms === undefined) return undefined;
     const now = use.nowMs / 1000;
@@ -118,10 +118,9 @@ export function createDelegationVerifier(keys: KeyBoundVerifier): DelegationVeri
   return new Verifier(keys);
 }
 
-/** SHA-256 of a token: as signed (`ath`, base64url; RFC 9449, section 4.2), and as sealed (hex). */
-export function tokenHash(token: string): { readonly ath: string; readonly sha256: string } {
-  const digest = createHash("sha256").update(token).digest();
-  return { ath: digest.toString("base64url"), sha256: digest.toString("hex") };
+/** SHA-256 of a token as it is signed: `ath`, base64url (RFC 9449, section 4.2). */
+export function tokenHash(token: string): string {
+  return hash("sha256", token, "base64url");
 }
 
 function invalid(what: string): CountersignError {

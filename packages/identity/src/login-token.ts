@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { errorCode } from "@countersign/model";
 import { calculateJwkThumbprint, type JWTPayload } from "jose";
 import { createDelegationVerifier, type DelegationVerifier, tokenHash } from "./delegation.ts";
@@ -28,6 +28,8 @@ export interface LoginEvidence {
   readonly signedBy: string;
   /** What the delegation must be for. */
   readonly audience: string;
+  /** Base64url SHA-256 of the token that the key signed for, where it signed for one. */
+  readonly ath?: string;
 }
 
 /** A login that holds: the token is believed, and the key belongs to it. */
@@ -63,6 +65,7 @@ export interface LoginVerifierParts {
 
 interface TokenFacts extends TokenHuman {
   readonly kind: "access_token" | "id_token";
+  readonly tokenSha256: string;
   /** Thumbprint in `cnf`. */
   readonly cnfJkt?: string;
   readonly nonce?: string;
@@ -71,6 +74,7 @@ interface TokenFacts extends TokenHuman {
 
 interface Remembered {
   readonly facts: TokenFacts;
+  readonly issuer: TrustedIssuer;
   readonly keys: Keys;
   readonly untilMs: number;
 }
@@ -96,7 +100,8 @@ class Verifier implements LoginVerifier {
   async verify(evidence: LoginEvidence): Promise<LoginResult> {
     if (evidence.token.length > MAX_TOKEN_CHARS) return INVALID;
     try {
-      const { ath, sha256 } = tokenHash(evidence.token);
+      const ath = tokenHash(evidence.token);
+      if (evidence.ath !== undefined && evidence.ath !== ath) return INVALID;
       const jkt = await this.#loginKey(evidence, ath);
       if (jkt === undefined) return INVALID;
       const facts = await this.#facts(evidence.token, ath);
@@ -104,7 +109,7 @@ class Verifier implements LoginVerifier {
       if (facts === "not_human") return NOT_HUMAN;
       if (!isBoundTo(facts, jkt, evidence.salt)) return INVALID;
       const { cnfJkt: _cnf, nonce: _nonce, ...known } = facts;
-      return { kind: "login", login: { ...known, jkt, tokenSha256: sha256 } };
+      return { kind: "login", login: { ...known, jkt } };
     } catch (error) {
       return errorCode(error) === "UNAVAILABLE" ? UNAVAILABLE : INVALID;
     }
@@ -118,32 +123,31 @@ class Verifier implements LoginVerifier {
   }
 
   async #facts(token: string, ath: string): Promise<TokenFacts | "not_human" | undefined> {
-    const issuer = this.#issuers.claimedBy(token);
-    if (issuer === undefined) return undefined;
     const known = this.#known.get(ath);
     if (known !== undefined) {
       // A key that the issuer withdrew stops to count as soon as its new key set is here, whatever is remembered.
-      const keys = await issuer.keys.current();
+      const keys = await known.issuer.keys.current();
       if (known.keys === keys && this.#clock() < known.untilMs) return known.facts;
       this.#known.delete(ath);
     }
+    const issuer = this.#issuers.claimedBy(token);
+    if (issuer === undefined) return undefined;
     const signed = await this.#issuers.verify(token, issuer);
     if (signed === undefined) return undefined;
-    const facts = await factsOf(signed, issuer, this.#server);
-    if (typeof facts === "object") this.#remember(ath, signed, facts);
+    const facts = await factsOf(signed, issuer, { ath, server: this.#server });
+    if (typeof facts === "object") {
+      const { keys, payload } = signed;
+      const untilMs = Math.min(this.#clock() + REMEMBER_MS, (payload.exp as number) * 1000);
+      this.#known.set(ath, { facts, issuer, keys, untilMs });
+    }
     return facts;
-  }
-
-  #remember(ath: string, { payload, keys }: SignedToken, facts: TokenFacts): void {
-    const untilMs = Math.min(this.#clock() + REMEMBER_MS, (payload.exp as number) * 1000);
-    this.#known.set(ath, { facts, keys, untilMs });
   }
 }
 
 async function factsOf(
   { payload, type }: SignedToken,
   { config }: TrustedIssuer,
-  server: string | undefined,
+  { ath, server }: { readonly ath: string; readonly server: string | undefined },
 ): Promise<TokenFacts | "not_human" | undefined> {
   const use = useOf(payload, config, server);
   if (use === undefined) return undefined;
@@ -157,6 +161,7 @@ async function factsOf(
   return {
     ...human,
     kind: use.kind,
+    tokenSha256: Buffer.from(ath, "base64url").toString("hex"),
     ...(cnfJkt === undefined ? {} : { cnfJkt }),
     ...(typeof nonce === "string" ? { nonce } : {}),
     ...(typeof jti === "string" && jti !== "" && jti.length <= 128 ? { tokenId: jti } : {}),
@@ -218,7 +223,7 @@ function isBoundTo(facts: TokenFacts, jkt: string, salt: string | undefined): bo
 
 /** The `nonce` with which a login commits to its key at an issuer that binds none (OpenPubkey's idea): legacy. */
 export function nonceCommitment(jkt: string, salt: string): string {
-  return createHash("sha256").update(`v1.${jkt}.${salt}`).digest("base64url");
+  return hash("sha256", `v1.${jkt}.${salt}`, "base64url");
 }
 
 /** Makes a verifier. */

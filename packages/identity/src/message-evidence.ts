@@ -27,8 +27,10 @@ export interface MessageEvidenceParts {
  */
 export function messageEvidence(parts: MessageEvidenceParts): ResolverStep {
   return (evidence, signal) => {
-    if (evidence.proof !== undefined) return withProof(parts, evidence, signal);
-    const answer = parts.bearer.resolve(evidence);
+    const answer =
+      evidence.proof === undefined
+        ? parts.bearer.resolve(evidence)
+        : withProof(parts, evidence, signal);
     return answer instanceof Promise ? orAbort(answer, signal) : answer;
   };
 }
@@ -40,14 +42,12 @@ async function withProof(
 ): Promise<IdentityResult> {
   const { proof, request, transport } = evidence;
   if (request === undefined) return INVALID;
-  const proven = await orAbort(parts.proofs.verify(proof, { ...request, transport }), signal);
+  const proven = await parts.proofs.verify(proof, { ...request, transport });
   if (proven.kind !== "proven") return proven;
-  const bearer = await orAbort(
-    Promise.resolve(parts.bearer.resolve(evidence, proven.login.jkt)),
-    signal,
-  );
+  const bearer = await parts.bearer.resolve(evidence, proven.login.jkt);
   if (bearer !== undefined && bearer.kind !== "human") return bearer;
   if (bearer !== undefined && !isSameHuman(bearer.human, proven)) return CONFLICT;
+  signal.throwIfAborted();
   const { jti, iatSeconds, login } = proven;
   const use = parts.replay.use({ jkt: login.jkt, jti, iatSeconds }, parts.clock());
   if (use === "replayed") return REPLAYED;
