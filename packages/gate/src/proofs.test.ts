@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { createCallProver } from "@countersign/identity";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { type TestHelper, testHelper } from "../../identity/src/testing/helper.ts";
+import { type TestHelper, testHelper } from "../../identity/src/testing/credential-helper.ts";
 import { CLIENT, SERVER, type TestLogin, testLogin } from "../../identity/src/testing/login.ts";
 import type { McpCall } from "./call.ts";
 import { openGate } from "./open.ts";

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { errorCode } from "@countersign/model";
 import type { Credential, CredentialSource } from "./credential.ts";
 import { execCredentialSource, type ExecCredentialOptions } from "./exec-credential.ts";
-import { type TestHelper, testHelper } from "./testing/helper.ts";
+import { type TestHelper, testHelper } from "./testing/credential-helper.ts";
 import { testPair } from "./testing/login.ts";
 
 // Real child processes: a busy machine may take its time.

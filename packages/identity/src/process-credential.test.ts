@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Credential } from "./credential.ts";
 import { createDelegation } from "./delegation.ts";
 import type { IdentityConfig, IdentityOptions, IdentityResult } from "./identity.ts";
-import { type TestHelper, testHelper } from "./testing/helper.ts";
+import { type TestHelper, testHelper } from "./testing/credential-helper.ts";
 import {
   type Binding,
   BINDINGS,

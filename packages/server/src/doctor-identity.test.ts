@@ -1,6 +1,6 @@
 import { loadPolicy } from "@countersign/gate";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type TestHelper, testHelper } from "../../identity/src/testing/helper.ts";
+import { type TestHelper, testHelper } from "../../identity/src/testing/credential-helper.ts";
 import {
   CLIENT,
   SERVER,
