@@ -1,4 +1,6 @@
 /* oxlint-disable no-underscore-dangle -- names of the wire */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Credential } from "@countersign/identity";
 import { CountersignError, META_CALL_PROOF, silentLogger } from "@countersign/model";
 import { describe, expect, test } from "vitest";
@@ -153,4 +155,16 @@ describe("COUNTERSIGN_CREDENTIAL", () => {
     expect(await listed?.current("urn:x", signal)).toBeUndefined();
     expect(await split?.current("urn:x", signal)).toBeUndefined();
   });
+});
+
+test("what makes proofs is loaded by the first call that needs one: nobody imports it before", () => {
+  const files = readdirSync(import.meta.dirname).filter(
+    (file) => file.endsWith(".ts") && !file.endsWith(".test.ts"),
+  );
+  const early = files.filter((file) =>
+    /^import (?!type ).*"@countersign\/identity"/m.test(
+      readFileSync(join(import.meta.dirname, file), "utf8"),
+    ),
+  );
+  expect([files.includes("call-proofs.ts"), early]).toEqual([true, []]);
 });
