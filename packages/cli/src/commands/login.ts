@@ -98,6 +98,11 @@ function tell(step: LoginStep, terminal: Terminal): void {
       terminal.err(shown(step.completeUrl ?? step.url));
       terminal.err(`and confirm the code ${shown(step.code)}`);
       break;
+    case "again":
+      terminal.err(
+        "The identity provider does not give this login offline access; once more, without.",
+      );
+      return;
     case "no_browser":
       if (terminal.interactive) terminal.err("No browser can be opened here.");
       return;

@@ -1,8 +1,7 @@
 import * as oauth from "oauth4webapi";
-import { safeError } from "./login-error.ts";
 import { nonceCommitment } from "../login-token.ts";
-import type { LoginRequest } from "./login-request.ts";
-import { askTokenEndpoint } from "./provider.ts";
+import { type LoginRequest, scopeRefusal, type ScopeRefused } from "./login-request.ts";
+import { askTokenEndpoint, tokenOptions } from "./provider.ts";
 import { listenForRedirect } from "./redirect.ts";
 import { readTokens, type Tokens } from "./tokens.ts";
 
@@ -17,7 +16,7 @@ export async function codeFlow(
   request: LoginRequest,
   show: ShowAddress,
   signal: AbortSignal,
-): Promise<Tokens | undefined> {
+): Promise<Tokens | ScopeRefused | undefined> {
   const state = oauth.generateRandomState();
   const verifier = oauth.generateRandomCodeVerifier();
   const listener = await listenForRedirect(state);
@@ -82,51 +81,32 @@ interface Answered {
 }
 
 async function redeem(
-  { provider, key, salt, audiences }: LoginRequest,
+  request: LoginRequest,
   { parameters, state, redirectUri, verifier }: Answered,
   signal: AbortSignal,
-): Promise<Tokens> {
+): Promise<Tokens | ScopeRefused> {
+  const { provider, key, salt, audiences } = request;
   const { server, client } = provider;
   const nonce = nonceCommitment(key.jkt, salt);
-  const dpop = provider.dpop(key);
-  const accepted = validated(server, client, parameters, state);
-  const [resource] = audiences;
-  const answer = await askTokenEndpoint(async () => {
-    const response = await oauth.authorizationCodeGrantRequest(
-      server,
-      client,
-      oauth.None(),
-      accepted,
-      redirectUri,
-      verifier,
-      {
-        ...provider.request<"POST", URLSearchParams>(signal),
-        ...(dpop === undefined ? {} : { DPoP: dpop }),
-        ...(resource === undefined ? {} : { additionalParameters: { resource } }),
-      },
-    );
-    const expectations = { expectedNonce: nonce, requireIdToken: true };
-    const body = await oauth.processAuthorizationCodeResponse(
-      server,
-      client,
-      response,
-      expectations,
-    );
-    return { response, body };
-  });
+  const answer = await askTokenEndpoint(
+    async () => {
+      // `iss` (RFC 9207) and `error` are looked at here; `state` was what let the request in.
+      const accepted = oauth.validateAuthResponse(server, client, parameters, state);
+      const response = await oauth.authorizationCodeGrantRequest(
+        server,
+        client,
+        oauth.None(),
+        accepted,
+        redirectUri,
+        verifier,
+        tokenOptions(provider, key, { resource: audiences[0] }, signal),
+      );
+      const expected = { expectedNonce: nonce, requireIdToken: true };
+      const body = await oauth.processAuthorizationCodeResponse(server, client, response, expected);
+      return { response, body };
+    },
+    (error) => scopeRefusal(request, error),
+  );
+  if (answer === "scope_refused") return answer;
   return readTokens(provider, answer, { jkt: key.jkt, nonce }, signal);
-}
-
-/** `iss` (RFC 9207) and `error` are looked at here; `state` was what let the request in. */
-function validated(
-  server: oauth.AuthorizationServer,
-  client: oauth.Client,
-  parameters: URLSearchParams,
-  state: string,
-): URLSearchParams {
-  try {
-    return oauth.validateAuthResponse(server, client, parameters, state);
-  } catch (error) {
-    throw safeError(error);
-  }
 }

@@ -2,10 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { errorCode } from "@countersign/model";
 import * as oauth from "oauth4webapi";
 import { isHttpsOrLoopback } from "../fetch-json.ts";
-import { loginError, safeError } from "./login-error.ts";
+import { loginError, oauthErrorOf, safeError } from "./login-error.ts";
 import { nonceCommitment } from "../login-token.ts";
-import type { LoginRequest } from "./login-request.ts";
-import { askTokenEndpoint } from "./provider.ts";
+import { type LoginRequest, scopeRefusal, type ScopeRefused } from "./login-request.ts";
+import { askTokenEndpoint, tokenOptions } from "./provider.ts";
 import { readTokens, type Tokens } from "./tokens.ts";
 
 /** What the human needs on another device. */
@@ -40,7 +40,7 @@ export async function deviceFlow(
   request: LoginRequest,
   show: (prompt: DevicePrompt) => void,
   signal: AbortSignal,
-): Promise<Tokens> {
+): Promise<Tokens | ScopeRefused> {
   const { provider, key, salt } = request;
   if (provider.server.device_authorization_endpoint === undefined) {
     throw loginError("REJECTED", "this identity provider has no device flow; log in by browser");
@@ -48,8 +48,10 @@ export async function deviceFlow(
   const nonce = nonceCommitment(key.jkt, salt);
   const verifier = oauth.generateRandomCodeVerifier();
   const begun = await begin(request, { nonce, verifier }, signal);
+  if (begun === "scope_refused") return begun;
   show(promptOf(begun));
   const answer = await poll(request, { ...begun, verifier }, signal);
+  if (answer === "scope_refused") return answer;
   return readTokens(provider, answer, { jkt: key.jkt, nonce }, signal);
 }
 
@@ -58,10 +60,11 @@ export async function deviceFlow(
  * and hold a client to PKCE here as well (Keycloak does both).
  */
 async function begin(
-  { provider, scope, audiences }: LoginRequest,
+  request: LoginRequest,
   { nonce, verifier }: { readonly nonce: string; readonly verifier: string },
   signal: AbortSignal,
-): Promise<oauth.DeviceAuthorizationResponse> {
+): Promise<oauth.DeviceAuthorizationResponse | ScopeRefused> {
+  const { provider, scope, audiences } = request;
   const { server, client } = provider;
   const parameters = new URLSearchParams({
     scope,
@@ -81,6 +84,7 @@ async function begin(
     );
     return await oauth.processDeviceAuthorizationResponse(server, client, response);
   } catch (error) {
+    if (scopeRefusal(request, error) !== undefined) return "scope_refused";
     throw safeError(error);
   }
 }
@@ -98,14 +102,18 @@ function isShowable(url: string): boolean {
   return url.length <= MAX_URL_CHARS && isHttpsOrLoopback(url);
 }
 
-async function poll(request: LoginRequest, begun: Begun, signal: AbortSignal): Promise<Polled> {
+async function poll(
+  request: LoginRequest,
+  begun: Begun,
+  signal: AbortSignal,
+): Promise<Polled | ScopeRefused> {
   const deadlineMs = Date.now() + begun.expires_in * 1000;
   let intervalSeconds = begun.interval ?? DEFAULT_INTERVAL_SECONDS;
   let failures = 0;
   while (Date.now() < deadlineMs) {
     await delay(Math.min(intervalSeconds, MAX_INTERVAL_SECONDS) * 1000, undefined, { signal });
     const answer = await ask(request, begun, signal);
-    if (typeof answer !== "string") return answer;
+    if (typeof answer !== "string" || answer === "scope_refused") return answer;
     failures = answer === "failed" ? failures + 1 : 0;
     if (failures === MAX_FAILURES) {
       throw loginError(
@@ -118,49 +126,41 @@ async function poll(request: LoginRequest, begun: Begun, signal: AbortSignal): P
   throw loginError("REJECTED", "the identity provider refused: expired_token");
 }
 
+type Pending = "pending" | "slow_down" | "failed" | ScopeRefused;
+
 /** One question. A lost answer is asked for again at the next turn. */
 async function ask(
-  { provider, key, audiences }: LoginRequest,
+  request: LoginRequest,
   { device_code: deviceCode, verifier }: Begun,
   signal: AbortSignal,
-): Promise<Polled | "pending" | "slow_down" | "failed"> {
+): Promise<Polled | Pending> {
+  const { provider, key, audiences } = request;
   const { server, client } = provider;
-  const dpop = provider.dpop(key);
-  const [resource] = audiences;
-  let pending: "pending" | "slow_down" | undefined;
+  const parameters = { code_verifier: verifier, resource: audiences[0] };
   try {
-    return await askTokenEndpoint(async () => {
-      const response = await oauth.deviceCodeGrantRequest(
-        server,
-        client,
-        oauth.None(),
-        deviceCode,
-        {
-          ...provider.request<"POST", URLSearchParams>(signal),
-          ...(dpop === undefined ? {} : { DPoP: dpop }),
-          additionalParameters: {
-            code_verifier: verifier,
-            ...(resource === undefined ? {} : { resource }),
-          },
-        },
-      );
-      try {
-        return { response, body: await oauth.processDeviceCodeResponse(server, client, response) };
-      } catch (error) {
-        pending = pendingOf(error);
-        throw error;
-      }
-    });
+    return await askTokenEndpoint<Polled, Pending>(
+      async () => {
+        const response = await oauth.deviceCodeGrantRequest(
+          server,
+          client,
+          oauth.None(),
+          deviceCode,
+          tokenOptions(provider, key, parameters, signal),
+        );
+        const body = await oauth.processDeviceCodeResponse(server, client, response);
+        return { response, body };
+      },
+      (error) => pendingOf(error) ?? scopeRefusal(request, error),
+    );
   } catch (error) {
     signal.throwIfAborted();
-    if (pending !== undefined) return pending;
     if (errorCode(error) === "UNAVAILABLE") return "failed";
     throw error;
   }
 }
 
 function pendingOf(error: unknown): "pending" | "slow_down" | undefined {
-  const name = (error as { error?: unknown } | null)?.error;
+  const name = oauthErrorOf(error);
   if (name === "authorization_pending") return "pending";
   return name === "slow_down" ? "slow_down" : undefined;
 }

@@ -1,55 +1,40 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile, writeFile } from "node:fs/promises";
 import { inspect } from "node:util";
 import { EXEC_API_VERSION } from "@countersign/model";
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { CANARY, LoginProvider, raw, refusing } from "../testing/login-provider.ts";
+import { CANARY, type LoginProvider, raw, refusing } from "../testing/login-provider.ts";
+import { LoginScene } from "../testing/login-scene.ts";
 import {
   currentLogin,
   type ExecCredential,
   issueCredential,
-  login,
   type LoginOptions,
-  type LoginStep,
   logout,
 } from "./index.ts";
 import type { StoredLogin } from "./stored-login.ts";
 
 const TICKETS = "urn:mcp:tickets";
 const signal = new AbortController().signal;
+let scene: LoginScene;
 let provider: LoginProvider;
 let state: string;
 beforeEach(async () => {
-  provider = await LoginProvider.start();
-  state = await mkdtemp(join(tmpdir(), "credential-"));
+  scene = await LoginScene.set();
+  ({ provider, state } = scene);
 });
-afterEach(async () => {
-  await provider.stop();
-  await rm(state, { recursive: true, force: true });
-});
+afterEach(() => scene.clear());
 
 async function logIn(options: Partial<LoginOptions> = {}): Promise<void> {
-  const base = { issuer: provider.issuer, clientId: "cli", by: "address", env: {} } as const;
-  await login({ ...base, stateDirectory: state, tell, ...options }, signal);
+  await scene.logIn(options);
   provider.asked.length = 0;
-}
-
-function tell(step: LoginStep): void {
-  if (step.kind === "address") void browse(step.url);
-}
-
-async function browse(url: string): Promise<void> {
-  const sent = await fetch(url, { redirect: "manual" });
-  await fetch(sent.headers.get("location") ?? "");
 }
 
 function ask(audience = TICKETS, resources: readonly string[] = []) {
   return issueCredential({ audience, resources, stateDirectory: state, timeoutMs: 2000 }, signal);
 }
 
-const file = (): string => join(state, "login", "login.json");
+const file = (): string => scene.file;
 const stored = async (): Promise<StoredLogin> =>
   JSON.parse(await readFile(file(), "utf8")) as StoredLogin;
 const change = async (members: Partial<StoredLogin>): Promise<void> =>
@@ -97,6 +82,13 @@ test("an access token for the audience, a fresh call key, and the login key's wo
   expect(again?.status.key.d).not.toBe(status.key.d);
 });
 
+test("a call key signs for ten minutes at most, however long the token lives", async () => {
+  provider.odd = { tokenSeconds: 86_400 };
+  await logIn({ audiences: [TICKETS] });
+  const { exp = 0, iat = 0 } = decodeJwt((await ask())?.status.delegation ?? "");
+  expect(exp - iat).toBe(600);
+});
+
 test("a resource that the login did not name is asked for by a refresh, and kept", async () => {
   await logIn();
   const url = "https://tickets.example/mcp";
@@ -125,6 +117,22 @@ test("a provider that knows no resources gives what it gives; what does not fit 
   expect(await tokenOf(await ask())).toMatchObject({ aud: "cli" });
   expect(await tokenOf(await ask("account"))).toMatchObject({ aud: "account" });
   expect(provider.asked).toHaveLength(1);
+});
+
+test.each([
+  ["of another key", { cnf: { jkt: "x" } }],
+  ["of no key", { cnf: undefined }],
+  ["of another issuer", { iss: "https://evil.example" }],
+  ["of somebody else", { sub: "bob" }],
+  ["without an end", { exp: undefined }],
+  ["too large to travel", { blob: "x".repeat(13_000) }],
+])("an access token %s is not used", async (_name, accessToken) => {
+  await logIn();
+  provider.odd = { accessToken };
+  expect(await tokenOf(await ask())).toMatchObject({ aud: "cli" });
+  expect((await stored()).accessTokens).not.toContainEqual(
+    expect.objectContaining({ audiences: [TICKETS] }),
+  );
 });
 
 test("without DPoP: the ID token, and no refresh before it ends", async () => {

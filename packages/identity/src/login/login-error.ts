@@ -20,6 +20,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   "invalid_scope",
   "invalid_target",
   "login_required",
+  "not_allowed", // Keycloak
   "server_error",
   "slow_down",
   "temporarily_unavailable",

@@ -1,3 +1,4 @@
+import { oauthErrorOf } from "./login-error.ts";
 import type { LoginKey } from "./login-key.ts";
 import type { Provider } from "./provider.ts";
 
@@ -16,4 +17,14 @@ export interface LoginRequest {
 export function scopeOf({ server }: Provider): string {
   const lasts = server.scopes_supported?.includes("offline_access") === true;
   return lasts ? "openid offline_access" : "openid";
+}
+
+/** The login may not last this long: once more, without `offline_access`. */
+export type ScopeRefused = "scope_refused";
+
+/** Some providers announce `offline_access` and give it to few (Keycloak: `not_allowed` without the role). */
+export function scopeRefusal({ scope }: LoginRequest, error: unknown): ScopeRefused | undefined {
+  const name = oauthErrorOf(error);
+  const isAboutScope = name === "invalid_scope" || name === "not_allowed";
+  return isAboutScope && scope.includes("offline_access") ? "scope_refused" : undefined;
 }

@@ -1,68 +1,23 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inspect } from "node:util";
-import { errorCode } from "@countersign/model";
 import { base64url, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testKey } from "../testing/issuer.ts";
-import { CANARY, LoginProvider, raw, redirecting } from "../testing/login-provider.ts";
-import {
-  currentLogin,
-  login,
-  type LoginOptions,
-  type LoginStep,
-  type LoginSummary,
-} from "./index.ts";
+import { CANARY, type LoginProvider, raw, redirecting } from "../testing/login-provider.ts";
+import { browse, LoginScene, never } from "../testing/login-scene.ts";
+import { currentLogin } from "./index.ts";
 
+let scene: LoginScene;
 let provider: LoginProvider;
 let state: string;
+const logIn: LoginScene["logIn"] = (...args) => scene.logIn(...args);
+const failure: LoginScene["failure"] = (work) => scene.failure(work);
 beforeEach(async () => {
-  provider = await LoginProvider.start();
-  state = await mkdtemp(join(tmpdir(), "login-"));
+  scene = await LoginScene.set();
+  ({ provider, state } = scene);
 });
-afterEach(async () => {
-  await provider.stop();
-  await rm(state, { recursive: true, force: true });
-});
-
-/** Follows the authorization address to where it leads, as a browser would. */
-async function browse(url: string): Promise<Response> {
-  const sent = await fetch(url, { redirect: "manual" });
-  return fetch(sent.headers.get("location") ?? "", { redirect: "manual" });
-}
-
-/** A login in which a human opens the address, unless the test does something else with it. */
-function logIn(
-  options: Partial<LoginOptions> = {},
-  onAddress: (url: string) => unknown = browse,
-  signal = new AbortController().signal,
-): Promise<LoginSummary> {
-  return login(
-    {
-      issuer: provider.issuer,
-      clientId: "cli",
-      by: "address",
-      stateDirectory: state,
-      env: {},
-      tell: (step: LoginStep) => void (step.kind === "address" && onAddress(step.url)),
-      ...options,
-    },
-    signal,
-  );
-}
-
-/** The error of a login that must not succeed, and must not say more than it may. */
-async function failure(work: Promise<unknown>): Promise<{ code: unknown; message: string }> {
-  const error = await work.then(
-    () => expect.fail("the login succeeded"),
-    (reason: unknown) => reason,
-  );
-  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(CANARY);
-  expect(await currentLogin({ stateDirectory: state })).toBeUndefined();
-  return { code: errorCode(error), message: (error as Error).message };
-}
+afterEach(() => scene.clear());
 
 test("a login by browser is kept, bound by DPoP and by nonce", async () => {
   const summary = await logIn({ audiences: ["urn:mcp:a", "urn:mcp:b"] });
@@ -107,6 +62,26 @@ test("without DPoP the nonce is the binding", async () => {
   provider.odd = { metadata: { dpop_signing_alg_values_supported: undefined } };
   expect(await logIn()).toMatchObject({ binding: "nonce" });
   expect(provider.asked[0]?.hasDpop).toBe(false);
+});
+
+test("a provider that announces offline_access and then refuses it is asked again without", async () => {
+  const metadata = { scopes_supported: ["openid", "offline_access"] };
+  const scopes: (string | null)[] = [];
+  for (const odd of [
+    { error: { status: 400, error: "not_allowed" } },
+    { redirect: { code: undefined, error: "invalid_scope" } },
+  ]) {
+    scopes.length = 0;
+    provider.odd = { metadata };
+    const { subject } = await logIn({}, (url) => {
+      const scope = new URL(url).searchParams.get("scope");
+      scopes.push(scope);
+      provider.odd = scope === "openid" ? { metadata } : { metadata, ...odd };
+      return browse(url);
+    });
+    expect(subject).toBe("alice");
+    expect(scopes).toEqual(["openid offline_access", "openid"]);
+  }
 });
 
 describe("an answer that is not to be believed", () => {
@@ -162,6 +137,7 @@ describe("an answer that is not to be believed", () => {
     ],
     ["an error of its own there", { error: { status: 400, error: CANARY } }, "REJECTED"],
     ["overload", { error: { status: 503, error: "invalid_grant" } }, "UNAVAILABLE"],
+    ["too many requests", { error: { status: 429, error: "invalid_grant" } }, "UNAVAILABLE"],
     [
       "another issuer in discovery",
       { metadata: { issuer: "https://evil.example" } },
@@ -193,6 +169,18 @@ describe("an answer that is not to be believed", () => {
       expect((await failure(logIn({ timeoutMs: 300 }))).code).toBe("CANCELLED");
     },
   );
+});
+
+test.each([
+  ["token_endpoint", "http://idp.example/token"],
+  ["jwks_uri", "http://idp.example/keys"],
+  ["authorization_endpoint", "javascript:alert(1)"],
+  ["revocation_endpoint", "https://user:password@idp.example/"],
+  ["device_authorization_endpoint", 7],
+])("a discovery document whose %s is %s is refused as a whole", async (name, url) => {
+  provider.odd = { metadata: { [name]: url } };
+  const { code, message } = await failure(logIn({}, never));
+  expect([code, message]).toEqual(["UNAVAILABLE", expect.stringContaining(`usable ${name}`)]);
 });
 
 test("issuers in clear text are refused unless they are this machine", async () => {
@@ -280,8 +268,6 @@ test("a login that is interrupted or fails leaves the one before", async () => {
   expect((await currentLogin({ stateDirectory: state }))?.subject).toBe("bob");
 });
 
-const never = (): void => expect.fail("an address was shown");
-
 test("a store that others could use is refused before anybody logs in", async () => {
   const directory = join(state, "login");
   const refused = { code: "CONFIG_INVALID" };
@@ -307,70 +293,4 @@ test("a token with personal claims is kept, and named", async () => {
   const summary = await logIn();
   expect(summary.personalClaims).toEqual(["email", "name"]);
   expect(JSON.stringify(summary)).not.toContain(CANARY);
-});
-
-describe("by device flow", () => {
-  const steps: LoginStep[] = [];
-  const byDevice = (): Promise<LoginSummary> => {
-    steps.length = 0;
-    return logIn({ by: "device", tell: (step) => steps.push(step) });
-  };
-
-  test("the code is shown, and asked for until it is confirmed", async () => {
-    provider.odd = { pending: ["authorization_pending", "authorization_pending"] };
-    expect(await byDevice()).toMatchObject({ subject: "alice", binding: "dpop" });
-    expect(steps).toEqual([
-      { kind: "device", url: `${provider.issuer}/activate`, code: "WDJB-MJHT" },
-    ]);
-    expect(provider.asked).toHaveLength(3);
-  });
-
-  test.each(["access_denied", "expired_token"])("%s ends it", async (error) => {
-    provider.odd = { pending: [error] };
-    expect(await failure(byDevice())).toEqual({
-      code: "REJECTED",
-      message: `identity/login: the identity provider refused: ${error}`,
-    });
-  });
-
-  test("a code page that is no address, or in clear text, is not shown", async () => {
-    for (const verification_uri of ["javascript:alert(1)", "http://evil.example/", "x"]) {
-      provider.odd = { answer: { verification_uri } };
-      expect((await failure(byDevice())).code).toBe("REJECTED");
-      expect(steps).toEqual([]);
-    }
-  });
-
-  test("a login that nothing ties to the key is not kept", async () => {
-    const metadata = { dpop_signing_alg_values_supported: undefined };
-    provider.odd = { metadata, idToken: { nonce: undefined } };
-    expect((await failure(byDevice())).message).toMatch(/log in by browser/);
-  });
-
-  test("it takes over where no browser can be opened", async () => {
-    for (const env of [{}, { DISPLAY: ":0", PATH: state }]) {
-      steps.length = 0;
-      const summary = await logIn({
-        by: "browser",
-        platform: "linux",
-        env,
-        tell: (step) => steps.push(step),
-      });
-      expect(summary.subject).toBe("alice");
-      const kinds = steps.map(({ kind }) => kind);
-      expect(kinds.slice(-2)).toEqual(["no_browser", "device"]);
-    }
-  });
-
-  test("without it, the address on the screen has to do", async () => {
-    provider.odd = { metadata: { device_authorization_endpoint: undefined } };
-    expect(await logIn({ by: "browser", platform: "linux", env: {} })).toMatchObject({
-      subject: "alice",
-    });
-  });
-
-  test("a provider without it says so", async () => {
-    provider.odd = { metadata: { device_authorization_endpoint: undefined } };
-    expect((await failure(byDevice())).message).toMatch(/no device flow/);
-  });
 });

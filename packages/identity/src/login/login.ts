@@ -3,7 +3,7 @@ import { codeFlow } from "./code-flow.ts";
 import { deviceFlow, type DevicePrompt } from "./device-flow.ts";
 import { loginError, safeError } from "./login-error.ts";
 import { createLoginKey, createSalt } from "./login-key.ts";
-import { type LoginRequest, scopeOf } from "./login-request.ts";
+import { type LoginRequest, scopeOf, type ScopeRefused } from "./login-request.ts";
 import { createLoginStore, type LoginStore, type StoreOptions } from "./login-store.ts";
 import { type LoginSummary, summaryOf } from "./login-summary.ts";
 import { discover, type ProviderOptions } from "./provider.ts";
@@ -16,7 +16,9 @@ export type LoginStep =
   | { readonly kind: "address"; readonly url: string; readonly opened: boolean }
   | ({ readonly kind: "device" } & DevicePrompt)
   /** No browser can be opened here, so it goes on by device flow. */
-  | { readonly kind: "no_browser" };
+  | { readonly kind: "no_browser" }
+  /** The provider refused `offline_access`, so it is asked once more without. */
+  | { readonly kind: "again" };
 
 /** How to log in. */
 export interface LoginOptions extends ProviderOptions, StoreOptions {
@@ -51,7 +53,12 @@ export async function login(options: LoginOptions, signal: AbortSignal): Promise
     const provider = await discover(options, either);
     const [key, salt] = [await createLoginKey(), createSalt()];
     const request = { provider, key, salt, scope: scopeOf(provider), audiences };
-    const tokens = await askHuman(request, options, either);
+    let tokens = await askHuman(request, options, either);
+    if (tokens === "scope_refused") {
+      options.tell({ kind: "again" });
+      tokens = await askHuman({ ...request, scope: "openid" }, options, either);
+    }
+    if (tokens === "scope_refused") throw loginError("REJECTED", "the identity provider refused");
     requireUsable(tokens);
     return await keep(store, { request, tokens, options }, either);
   } catch (error) {
@@ -65,13 +72,13 @@ async function askHuman(
   request: LoginRequest,
   options: LoginOptions,
   signal: AbortSignal,
-): Promise<Tokens> {
+): Promise<Tokens | ScopeRefused> {
   const { by = "browser", tell } = options;
   const { authorization_endpoint: page, device_authorization_endpoint: device } =
     request.provider.server;
   const { env = process.env, platform = process.platform } = options;
   const surroundings = { env, platform };
-  const byDevice = (): Promise<Tokens> =>
+  const byDevice = (): Promise<Tokens | ScopeRefused> =>
     deviceFlow(request, (prompt) => tell({ kind: "device", ...prompt }), signal);
   if (by === "device" || page === undefined) return byDevice();
   const opens = by === "browser" && mayOpenBrowser(surroundings);

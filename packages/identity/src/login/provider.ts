@@ -154,16 +154,40 @@ function withAlgorithms(server: oauth.AuthorizationServer): oauth.AuthorizationS
   return { ...server, id_token_signing_alg_values_supported: usable };
 }
 
+/** Options of a request to the token endpoint, with a DPoP proof if the issuer takes them. */
+export function tokenOptions(
+  provider: Provider,
+  key: LoginKey,
+  parameters: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): oauth.TokenEndpointRequestOptions {
+  const dpop = provider.dpop(key);
+  const additionalParameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined) additionalParameters.set(name, value);
+  }
+  return {
+    ...provider.request<"POST", URLSearchParams>(signal),
+    ...(dpop === undefined ? {} : { DPoP: dpop }),
+    additionalParameters,
+  };
+}
+
 /**
- * Asks the token endpoint, once more if it only said which nonce the DPoP proof has to carry (RFC 9449, section 8). Rejects with
- * errors that quote nothing.
+ * Asks the token endpoint, once more if it only said which nonce the DPoP proof has to carry (RFC 9449, section 8). A refusal
+ * that `understand` has a word for is an answer; other errors quote nothing.
  */
-export async function askTokenEndpoint<T>(ask: () => Promise<T>): Promise<T> {
+export async function askTokenEndpoint<T, R = never>(
+  ask: () => Promise<T>,
+  understand: (refusal: unknown) => R | undefined = () => undefined,
+): Promise<T | R> {
   try {
-    return await ask().catch((error: unknown) =>
-      oauth.isDPoPNonceError(error) ? ask() : Promise.reject(error as Error),
+    return await ask().catch<T>((error: unknown) =>
+      oauth.isDPoPNonceError(error) ? ask() : Promise.reject(error),
     );
   } catch (error) {
+    const understood = understand(error);
+    if (understood !== undefined) return understood;
     throw safeError(error);
   }
 }

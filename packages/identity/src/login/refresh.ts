@@ -2,7 +2,7 @@ import * as oauth from "oauth4webapi";
 import { oauthErrorOf } from "./login-error.ts";
 import { nonceCommitment } from "../login-token.ts";
 import type { LoginKey } from "./login-key.ts";
-import { askTokenEndpoint, type Provider } from "./provider.ts";
+import { askTokenEndpoint, type Provider, tokenOptions } from "./provider.ts";
 import { readTokens, type Tokens } from "./tokens.ts";
 
 const NOT_FOR_THIS: ReadonlySet<string> = new Set([
@@ -34,37 +34,24 @@ export async function refresh(
 ): Promise<Refreshed> {
   const { key, salt, subject, refreshToken, resource } = request;
   const { server, client } = provider;
-  const dpop = provider.dpop(key);
-  let refusal: "ended" | "refused" | undefined;
-  try {
-    const answer = await askTokenEndpoint(async () => {
+  const answer = await askTokenEndpoint(
+    async () => {
+      const options = tokenOptions(provider, key, { resource }, signal);
       const response = await oauth.refreshTokenGrantRequest(
         server,
         client,
         oauth.None(),
         refreshToken,
-        {
-          ...provider.request<"POST", URLSearchParams>(signal),
-          ...(dpop === undefined ? {} : { DPoP: dpop }),
-          ...(resource === undefined ? {} : { additionalParameters: { resource } }),
-        },
+        options,
       );
-      try {
-        return {
-          response,
-          body: await oauth.processRefreshTokenResponse(server, client, response),
-        };
-      } catch (error) {
-        refusal = refusalOf(error, resource);
-        throw error;
-      }
-    });
-    const expected = { jkt: key.jkt, nonce: nonceCommitment(key.jkt, salt), subject };
-    return await readTokens(provider, answer, expected, signal);
-  } catch (error) {
-    if (refusal !== undefined) return refusal;
-    throw error;
-  }
+      const body = await oauth.processRefreshTokenResponse(server, client, response);
+      return { response, body };
+    },
+    (error) => refusalOf(error, resource),
+  );
+  if (typeof answer === "string") return answer;
+  const expected = { jkt: key.jkt, nonce: nonceCommitment(key.jkt, salt), subject };
+  return readTokens(provider, answer, expected, signal);
 }
 
 /** RFC 6749, section 5.2; RFC 8707, section 2. Issuers without resource indicators say `invalid_request` or `invalid_scope`. */
@@ -83,18 +70,16 @@ export async function revoke(
 ): Promise<boolean | undefined> {
   const { server, client } = provider;
   if (server.revocation_endpoint === undefined) return undefined;
-  return askTokenEndpoint(async () => {
-    const response = await oauth.revocationRequest(server, client, oauth.None(), token, {
-      ...provider.request<"POST", URLSearchParams>(signal),
-      additionalParameters: { token_type_hint: kind },
-    });
-    try {
+  return askTokenEndpoint(
+    async () => {
+      const response = await oauth.revocationRequest(server, client, oauth.None(), token, {
+        ...provider.request<"POST", URLSearchParams>(signal),
+        additionalParameters: { token_type_hint: kind },
+      });
       await oauth.processRevocationResponse(response);
       return true;
-    } catch (error) {
-      // RFC 7009, section 2.2.1: a JWT that servers verify by themselves cannot be taken back.
-      if (oauthErrorOf(error) === "unsupported_token_type") return false;
-      throw error;
-    }
-  });
+    },
+    // RFC 7009, section 2.2.1: a JWT that servers verify by themselves cannot be taken back.
+    (error) => (oauthErrorOf(error) === "unsupported_token_type" ? false : undefined),
+  );
 }

@@ -19,6 +19,8 @@ export interface Oddity {
   redirect?: Record<string, string | undefined>;
   /** Of the ID token; `undefined` removes one. */
   idToken?: Record<string, unknown>;
+  /** Of the access token; `undefined` removes one. */
+  accessToken?: Record<string, unknown>;
   /** Signs the ID token. */
   sign?: (claims: JWTPayload) => Promise<string>;
   /** Of the answer of the token endpoint; `undefined` removes one. */
@@ -195,7 +197,13 @@ export class LoginProvider {
     const sign = this.odd.sign ?? ((claims: JWTPayload) => this.sign(claims));
     const jkt = proof === "" ? undefined : await thumbprintOf(proof);
     const aud = this.odd.audience ?? form.get("resource") ?? "urn:nobody";
-    const access = { ...base, aud, jti: this.#name("jti"), cnf: jkt && { jkt } };
+    const access = {
+      ...base,
+      aud,
+      jti: this.#name("jti"),
+      cnf: jkt && { jkt },
+      ...this.odd.accessToken,
+    };
     return without({
       token_type: jkt === undefined ? "Bearer" : "DPoP",
       access_token: await this.sign(without(access), "at+jwt"),
