@@ -49,6 +49,14 @@ async function proven(id: string): Promise<McpCall> {
   return { ...call, proof: await prover.prove({ ...call, audience: SERVER }, call.signal) };
 }
 
+/** The parts of every token, key and signature that came with a call. */
+function secretsOf({ proof, bearer }: McpCall): string[] {
+  const texts = [...Object.values((proof ?? {}) as Record<string, string>), bearer ?? ""];
+  return texts.flatMap((one) => one.split(".")).filter((part) => part.length > 16);
+}
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
 function identified(result: IdentityResult): TestGateOptions["identity"] & object {
   return { resolve: () => Promise.resolve(result) };
 }
@@ -156,6 +164,8 @@ describe("reasons", () => {
         mode: "enforce",
       });
       expect(made.journal.counters[decisionOf(reason)]).toBe(1);
+      const told = JSON.stringify(verdict) + made.sealed.map(({ bytes }) => text(bytes)).join();
+      for (const part of secretsOf(call)) expect(told).not.toContain(part);
     },
   );
 
