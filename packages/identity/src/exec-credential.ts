@@ -17,7 +17,7 @@ export interface ExecCredentialOptions {
 }
 
 /** Environment variable that tells a helper what is asked of it. */
-export const EXEC_INFO_VARIABLE = "COUNTERSIGN_EXEC_INFO";
+const EXEC_INFO_VARIABLE = "COUNTERSIGN_EXEC_INFO";
 
 const DEFAULT_TIMEOUT_MS = 8000;
 /** A credential is asked for again this long before it ends; or after four fifths of its life, if that is later. */

@@ -18,6 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Logger, silentLogger } from "@countersign/model";
 import { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from "./replay.ts";
@@ -72,7 +73,7 @@ const fileOf = (iatSeconds = NOW_S): string =>
   join(directory, `${Math.floor(iatSeconds / 60)}.replay`);
 
 async function start(from: number, to: number, go: string): Promise<() => Promise<string>> {
-  const program = join(import.meta.dirname, "testing", "replay-child.ts");
+  const program = fileURLToPath(new URL("./testing/replay-child.ts", import.meta.url));
   const child = spawn(
     process.execPath,
     ["--conditions=@countersign/source", program, directory, `${NOW}`, `${from}`, `${to}`, go],
@@ -348,7 +349,7 @@ describe("what cannot be trusted is full, with one line", () => {
   test.runIf(process.platform === "linux")("a disk without room", () => {
     // By a limit of the process: every write to a file fails.
     const script = `ulimit -f 0; trap '' XFSZ; exec "$0" "$@"`;
-    const program = join(import.meta.dirname, "testing", "replay-child.ts");
+    const program = fileURLToPath(new URL("./testing/replay-child.ts", import.meta.url));
     const go = join(directory, "..", "go");
     writeFileSync(go, "");
     const args = ["--conditions=@countersign/source", program, directory, `${NOW}`, "0", "3", go];
