@@ -1,12 +1,13 @@
-// pnpm bench [--rounds 3] [--calls 10000] [--json]      what a call costs, beside peers measured in the same run
+// pnpm bench [--rounds 3] [--calls 10000] [--identity] [--json]      what a call costs, beside peers measured in the same run
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { InprocJob, InprocSample } from "./inproc.ts";
 import { fdatasyncFloorUs, sampleInChild, startUpMs } from "./machine.ts";
-import { printTable } from "./print.ts";
-import type { Row } from "./print.ts";
+import type { IdentityFigure, IdentitySample, IdentityTarget } from "./identity.ts";
+import { printIdentity, printTable } from "./print.ts";
+import type { IdentityRow, Row } from "./print.ts";
 import type { StdioJob, StdioSample } from "./stdio.ts";
 import { policyText } from "./targets.ts";
 import type { TargetName } from "./targets.ts";
@@ -19,6 +20,7 @@ const { values: options } = parseArgs({
     warm: { type: "string", default: "3000" },
     starts: { type: "string", default: "10" },
     json: { type: "boolean", default: false },
+    identity: { type: "boolean", default: false },
   },
 });
 const rounds = Number(options.rounds);
@@ -132,7 +134,30 @@ async function startUp(): Promise<Row[]> {
   }));
 }
 
+/** Call proofs by themselves: absolute figures, so a table of their own. */
+async function identity(): Promise<IdentityRow[]> {
+  const samples: IdentitySample[] = [];
+  for (let round = 0; round < rounds; round++) {
+    say(`call proofs: round ${round + 1} of ${rounds}`);
+    samples.push(await sampleInChild<IdentitySample>("identity.ts", counts, env));
+  }
+  const names = Object.keys(samples[0] ?? {}) as IdentityTarget[];
+  const of = (name: IdentityTarget, key: keyof IdentityFigure) =>
+    median(samples.map((sample) => sample[name][key]));
+  return names.map((name) => {
+    const [cpuUs, p50Us] = [of(name, "cpuUs"), of(name, "p50Us")];
+    return { name, cpuUs, p50Us, at16Us: of(name, "at16Us") };
+  });
+}
+
 try {
+  if (options.identity) {
+    const rows = await identity();
+    say("");
+    if (options.json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
+    else printIdentity(rows);
+    process.exit();
+  }
   const floorUs = await fdatasyncFloorUs(directory);
   const rows: Row[] = [];
   for (const sdk of ["v1", "v2"] as const) {

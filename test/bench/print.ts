@@ -1,3 +1,10 @@
+import type { IdentityFigure, IdentityTarget } from "./identity.ts";
+
+/** One line of the bench of call proofs. */
+export interface IdentityRow extends IdentityFigure {
+  readonly name: IdentityTarget;
+}
+
 /** One line of the bench: what something costs beyond the plain SDK (or direct connection) of the same run. */
 export interface Row {
   readonly what: string;
@@ -42,6 +49,28 @@ export function printTable(floorUs: number, rows: readonly Row[]): void {
         ratio(row, rows),
       ];
       return `| ${cells.join(" | ")} |`;
+    }),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+export function printIdentity(rows: readonly IdentityRow[]): void {
+  const ratios = (row: IdentityRow, peerName: string): string => {
+    const peer = rows.find((other) => other.name === peerName);
+    if (peer === undefined || peer === row) return "";
+    const keys = ["cpuUs", "p50Us", "at16Us"] as const;
+    return keys.map((key) => (row[key] / peer[key]).toFixed(2)).join(" · ");
+  };
+  const lines = [
+    "One ES256 signature, made or verified: by node:crypto, by WebCrypto, in a whole call proof. Warm caches; medians.",
+    "",
+    "| What | CPU | p50 | one of 16 at a time | × node:crypto | × WebCrypto |",
+    "|---|---|---|---|---|---|",
+    ...rows.map((row) => {
+      const kind = row.name.includes("verify") ? "verify" : "sign";
+      const figures = [row.cpuUs, row.p50Us, row.at16Us].map((value) => figure(value, "µs"));
+      const peers = [ratios(row, `node-${kind}`), ratios(row, `webcrypto-${kind}`)];
+      return `| ${[row.name, ...figures, ...peers].join(" | ")} |`;
     }),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);

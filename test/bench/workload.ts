@@ -24,7 +24,8 @@ interface ToolCall {
   readonly _meta: Record<string, unknown>;
 }
 
-function toolCall(index: number): ToolCall {
+/** The params of one call. */
+export function toolCall(index: number): ToolCall {
   return {
     name: TOOL,
     arguments: { id: `ticket-${index}`, message: `${index} ${FILLER}` },
