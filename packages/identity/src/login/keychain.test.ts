@@ -2,6 +2,8 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { LoginScene } from "../testing/login-scene.ts";
+import { logout } from "./index.ts";
 import { platformKeychain } from "./keychain.ts";
 import { createLoginKey } from "./login-key.ts";
 import { createLoginStore } from "./login-store.ts";
@@ -70,7 +72,7 @@ test.each([
     for (const hidden of ["geheim", encoded, "kanarienvogel"]) expect(seen).not.toContain(hidden);
     await keychain?.remove("key-1");
     expect(await keychain?.load("key-1")).toBeUndefined();
-    expect(await readdir(join(home, "kept"))).toEqual([]);
+    expect(await kept()).toEqual([]);
   },
 );
 
@@ -100,6 +102,26 @@ test("the key comes back from where it is, and only if it is that of the login",
   });
   await store.forgetKey(place);
   await expect(store.loadKey(login)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+});
+
+const kept = (): Promise<string[]> => readdir(join(home, "kept"));
+
+test("a new login takes the place of the old one's key, and logout leaves none", async () => {
+  await install("secret-tool");
+  const scene = await LoginScene.set();
+  const place = { env, platform: "linux" } as const;
+  await scene.logIn(place);
+  const [first] = await kept();
+  expect((await scene.logIn(place)).key).toMatchObject({ place: "keychain", tool: "secret-tool" });
+  expect(await kept()).toHaveLength(1);
+  expect(await kept()).not.toContain(first);
+  const interrupt = new AbortController();
+  const interrupted = scene.logIn(place, () => interrupt.abort(), interrupt.signal);
+  await expect(interrupted).rejects.toMatchObject({ code: "CANCELLED" });
+  expect(await kept()).toHaveLength(1);
+  await logout({ ...place, stateDirectory: scene.state }, new AbortController().signal);
+  expect(await kept()).toEqual([]);
+  await scene.clear();
 });
 
 test("other platforms have none", () => {
