@@ -48,7 +48,7 @@ export interface CallEvidence {
   readonly bearer?: string;
   /** Two different tokens came with the call. */
   readonly conflictingBearer?: boolean;
-  /** `_meta["dev.countersign/call-proof"]` as received; `undefined`: there was none. */
+  /** `_meta` member `META_CALL_PROOF` as received; `undefined`: there was none. */
   readonly proof?: unknown;
   /** What a proof must be about: the request as it was on the wire. */
   readonly request?: {
