@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { exportSPKI, type JWTPayload } from "jose";
+import { calculateJwkThumbprint, exportSPKI, type JWTPayload } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { nonceCommitment } from "./login-token.ts";
 import { type TestKey, testKey } from "./testing/issuer.ts";
@@ -111,6 +111,15 @@ describe("the binding of a token to the login key", () => {
     ],
   ])("%s does not bind", async (_, binding, more) => {
     expect(await asked(binding, typeof more === "function" ? more() : more)).toEqual(INVALID);
+  });
+
+  test("a key under another spelling of it does not bind", async () => {
+    const { x, ...rest } = ada.loginKey.publicJwk as { x: string };
+    const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const jwk = { ...rest, x: x.slice(0, -1) + letters[letters.indexOf(x.slice(-1)) + 1] };
+    expect(Buffer.from(jwk.x, "base64url")).toEqual(Buffer.from(x, "base64url"));
+    const token = await ada.token("dpop", { cnf: { jkt: await calculateJwkThumbprint(jwk) } });
+    expect(await ada.ask({ token, proof: ada.proof(token, {}, { jwk }) })).toEqual(INVALID);
   });
 
   test("a nonce in an access token does not bind", async () => {

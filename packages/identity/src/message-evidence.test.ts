@@ -202,6 +202,29 @@ describe("the replay guard", () => {
     expect(await ask()).toEqual(FULL);
   });
 
+  test("is not asked for a caller who went while the issuer was asked", async () => {
+    const issuer = Promise.withResolvers<void>();
+    const slow: typeof fetch = async (input, init) => {
+      await issuer.promise;
+      return fetch(input, init);
+    };
+    identity = ada.identity({ fetch: slow, replay: watched(createReplayGuard()) });
+    const caller = new AbortController();
+    const evidence = {
+      transport: "stdio",
+      proof: { token, proof: ada.proof(token) },
+      request: CALL,
+    } as const;
+    const gone = identity.resolve(evidence, caller.signal);
+    // Behind it, on the same answer of the issuer: when this one is through, so is the first.
+    const stayed = ask(undefined, ada.proof(token, { jti: "s".repeat(22) }));
+    caller.abort();
+    await expect(gone).rejects.toThrow("aborted");
+    issuer.resolve();
+    expect(await stayed).toMatchObject(BOUND);
+    expect(uses).toMatchObject([{ jti: "s".repeat(22) }]);
+  });
+
   test("is not asked for a caller who has gone", async () => {
     const caller = new AbortController();
     caller.abort();
