@@ -1,3 +1,4 @@
+import { silentLogger } from "@countersign/model";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { IdentityResolver, IdentityResult } from "./identity.ts";
 import { createReplayGuard, type ProofUse, type ReplayGuard } from "./replay.ts";
@@ -197,7 +198,7 @@ describe("the replay guard", () => {
   });
 
   test("that is full stops the call, and is an error of ours", async () => {
-    identity = ada.identity({ replay: createReplayGuard({ maxEntries: 1 }) });
+    identity = ada.identity({ replay: createReplayGuard({ maxEntries: 1, log: silentLogger }) });
     expect(await ask()).toMatchObject(BOUND);
     expect(await ask()).toEqual(FULL);
   });
