@@ -1,7 +1,7 @@
 import { parseComponentId } from "./component-id.ts";
 import type { Configured } from "./config.ts";
 import type { Expanded } from "./config-expand.ts";
-import type { ConfigPath, ConfigReport } from "./config-report.ts";
+import { type ConfigPath, type ConfigReport, pathText } from "./config-report.ts";
 import { validateSettings } from "./config-schema.ts";
 import { type ConfigShape, SECTION } from "./config-shape.ts";
 import type { ComponentKind, ComponentSpec, ConfigFault, Reference } from "./spec.ts";
@@ -72,7 +72,7 @@ function configure(
   if (validated.errors.length === 0) {
     reportFaults(spec.check?.(validated.config as never) ?? [], path, report);
   }
-  return { id, spec, config: validated.config };
+  return { id, spec, config: validated.config, files: filesBelow(path, expanded) };
 }
 
 function reportFaults(
@@ -80,7 +80,20 @@ function reportFaults(
   base: ConfigPath,
   report: ConfigReport,
 ): void {
-  for (const { path, message, fix } of faults) report.problem([...base, ...path], message, fix);
+  for (const { path, message, fix, severity } of faults) {
+    const at = [...base, ...path];
+    if (severity === "warning") report.warning(at, message, fix);
+    else report.problem(at, message, fix);
+  }
+}
+
+function filesBelow(base: ConfigPath, { files }: Expanded): ReadonlyMap<string, string> {
+  const start = `${pathText(base)}.`;
+  return new Map(
+    [...files].flatMap(([path, file]) =>
+      path.startsWith(start) ? [[path.slice(start.length), file]] : [],
+    ),
+  );
 }
 
 function checkReferences(

@@ -8,6 +8,8 @@ export interface Expanded {
   readonly value: unknown;
   /** Paths (as text) of strings that were one variable and nothing else: they may stand for numbers and booleans. */
   readonly whole: ReadonlySet<string>;
+  /** Those of them that were `${file:…}`, and the file. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 const VARIABLE = /\$\$|\$\{([^{}]*)\}/g;
@@ -20,6 +22,7 @@ interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly report: ConfigReport;
   readonly whole: Set<string>;
+  readonly files: Map<string, string>;
 }
 
 /** Fills in the variables of every string value. Keys stay as they are. */
@@ -29,7 +32,8 @@ export function expandVariables(
   report: ConfigReport,
 ): Expanded {
   const whole = new Set<string>();
-  return { value: expand(value, [], { env, report, whole }), whole };
+  const files = new Map<string, string>();
+  return { value: expand(value, [], { env, report, whole, files }), whole, files };
 }
 
 function expand(value: unknown, path: ConfigPath, context: Context): unknown {
@@ -44,7 +48,11 @@ function expand(value: unknown, path: ConfigPath, context: Context): unknown {
 
 function expandText(text: string, path: ConfigPath, context: Context): string {
   if (!text.includes("$")) return text;
-  if (/^\$\{[^{}]*\}$/.test(text)) context.whole.add(pathText(path));
+  if (/^\$\{[^{}]*\}$/.test(text)) {
+    context.whole.add(pathText(path));
+    const file = FILE.exec(text.slice(2, -1))?.[1];
+    if (file !== undefined) context.files.set(pathText(path), file);
+  }
   return text.replaceAll(VARIABLE, (match, inner: string | undefined) =>
     inner === undefined ? (match === "$$" ? "$" : match) : valueOf(inner, path, context),
   );

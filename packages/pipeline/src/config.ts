@@ -20,6 +20,8 @@ export interface Configured<Spec extends ComponentSpec> {
   readonly id: string;
   readonly spec: Spec;
   readonly config: unknown;
+  /** Settings that are one `${file:…}` and nothing else, by their path in `config`, and the file. */
+  readonly files?: ReadonlyMap<string, string>;
 }
 
 /** A pipeline of a configuration, checked: the batches of each step fit the next. */

@@ -25,12 +25,21 @@ export interface Origin {
   readonly last: bigint;
 }
 
+/** Who sent a batch, as the receiver found by a credential. */
+export interface SentBy {
+  readonly tenant: string;
+  /** A name, or a pattern with one `*`. */
+  readonly emitter: string;
+}
+
 /** Spans as OTLP has them. */
 export interface Traces {
   /** Of a batch that has `wire`, read when somebody first asks: rejects INPUT_INVALID then if the bytes are none. */
   readonly resourceSpans: readonly ResourceSpans[];
   /** The same spans as bytes, if that is how they came. */
   readonly wire?: WireSpans;
+  /** Absent: the receiver asks for no credential. */
+  readonly sentBy?: SentBy;
 }
 
 /** Spans as protobuf. */
@@ -45,6 +54,8 @@ export interface WireSpans {
 /** Log records as OTLP has them: what comes in by the `decisions` signal until `intake` made events of them. */
 export interface Logs {
   readonly resourceLogs: readonly ResourceLogs[];
+  /** Absent: the receiver asks for no credential. */
+  readonly sentBy?: SentBy;
 }
 
 /** What a pipeline carries, as its name in the configuration says. */
@@ -86,9 +97,13 @@ export function joinTraces(batches: readonly Traces[]): Traces {
 class JoinedTraces implements Traces {
   readonly #batches: readonly Traces[];
   readonly wire?: WireSpans;
+  readonly sentBy?: SentBy;
 
   constructor(batches: readonly Traces[]) {
     this.#batches = batches;
+    const sentBy = batches[0]?.sentBy;
+    if (sentBy !== undefined && batches.every((batch) => isSame(batch.sentBy, sentBy)))
+      this.sentBy = sentBy;
     const wires = batches.flatMap(({ wire }) => wire ?? []);
     if (wires.length < batches.length) return;
     this.wire = {
@@ -103,4 +118,9 @@ class JoinedTraces implements Traces {
   get resourceSpans(): readonly ResourceSpans[] {
     return this.#batches.flatMap((batch) => batch.resourceSpans);
   }
+}
+
+/** Spans of two senders are nobody's. */
+function isSame(one: SentBy | undefined, other: SentBy): boolean {
+  return one?.tenant === other.tenant && one.emitter === other.emitter;
 }

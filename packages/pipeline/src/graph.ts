@@ -40,11 +40,11 @@ export function createGraph(options: GraphOptions): Graph {
   for (const [id, { spec, config }] of options.config.exporters) {
     exporters.set(id, spec.create(config as never, host.runtime("exporter", id)));
   }
-  host.connect({ exporters, clients }, options.config);
-  const pipelines = buildPipelines({ config: options.config, host, exporters });
   const extensions = new Map<string, Component>();
-  for (const [id, { spec, config }] of options.config.extensions) {
-    extensions.set(id, spec.create(config as never, host.runtime("extension", id)));
+  host.connect({ exporters, clients, extensions }, options.config);
+  const pipelines = buildPipelines({ config: options.config, host, exporters });
+  for (const [id, { spec, config, files }] of options.config.extensions) {
+    extensions.set(id, spec.create(config as never, host.runtime("extension", id, files)));
   }
   const receivers = new Map<string, Component>();
   for (const [id, receiver] of options.config.receivers) {
@@ -54,7 +54,7 @@ export function createGraph(options: GraphOptions): Graph {
 }
 
 function createReceiver(
-  { id, spec, config }: Configured<ReceiverSpec>,
+  { id, spec, config, files }: Configured<ReceiverSpec>,
   pipelines: readonly BuiltPipeline[],
   host: Host,
 ): Component {
@@ -67,7 +67,7 @@ function createReceiver(
     logs: inputs("logs"),
     decisions: inputs("decisions"),
   } as unknown as PipelineInputs;
-  return spec.create(config as never, host.runtime("receiver", id), next);
+  return spec.create(config as never, host.runtime("receiver", id, files), next);
 }
 
 interface Parts {

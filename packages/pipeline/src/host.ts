@@ -11,7 +11,7 @@ export interface Host {
   readonly metrics: Metrics;
   readonly view: ServiceView;
   logger(id: string): Logger;
-  runtime(kind: ComponentKind, id: string): Runtime;
+  runtime(kind: ComponentKind, id: string, files?: Runtime["files"]): Runtime;
   /** Keeps receipts; undefined when the configuration names no place for them. */
   readonly receipts: ReceiptBox | undefined;
   /** Clients and exporters exist before they are known to the others. */
@@ -23,6 +23,8 @@ export interface Host {
 interface Known {
   readonly exporters: ReadonlyMap<string, Component>;
   readonly clients: ReadonlyMap<string, Component>;
+  /** Filled while they are made. */
+  readonly extensions: ReadonlyMap<string, Component>;
 }
 
 /** Makes the host of one graph. */
@@ -35,7 +37,7 @@ class GraphHost implements Host {
   readonly view: ServiceView;
   readonly #logger: (id: string) => Logger;
   readonly #states = new Map<string, ComponentState>();
-  #known: Known = { exporters: new Map(), clients: new Map() };
+  #known: Known = { exporters: new Map(), clients: new Map(), extensions: new Map() };
   #phase: ServiceHealth["phase"] = "starting";
   #deadLetter: string | undefined;
   #quarantine: string | undefined;
@@ -47,6 +49,7 @@ class GraphHost implements Host {
     this.view = {
       exporter: (id) => this.#known.exporters.get(id),
       client: (id) => this.#known.clients.get(id),
+      extension: (id) => this.#known.extensions.get(id),
       deadLetters: this.#box("dead_letter", () => this.#deadLetter),
       quarantine: this.#box("quarantine", () => this.#quarantine),
       health: () => this.health(),
@@ -57,7 +60,7 @@ class GraphHost implements Host {
     return this.#logger(id);
   }
 
-  runtime(kind: ComponentKind, id: string): Runtime {
+  runtime(kind: ComponentKind, id: string, files?: Runtime["files"]): Runtime {
     const key = `${kind} ${id}`;
     return {
       id,
@@ -65,6 +68,7 @@ class GraphHost implements Host {
       metrics: this.metrics,
       report: (state) => void this.#states.set(key, state),
       service: this.view,
+      ...(files === undefined ? {} : { files }),
     };
   }
 

@@ -7,6 +7,7 @@ export type {
   Decisions,
   Logs,
   Origin,
+  SentBy,
   Signal,
   Traces,
   WireSpans,

@@ -32,6 +32,8 @@ export interface ConfigFault {
   readonly message: string;
   /** What to do. */
   readonly fix: string;
+  /** Surely not meant, or worth knowing, but it runs. */
+  readonly severity?: "warning";
 }
 
 /** Health of a component: `degraded` works on it, `failed` needs somebody. */
@@ -50,6 +52,8 @@ export interface Runtime {
   /** Says how it is; the last report counts. */
   report(state: ComponentState): void;
   readonly service: ServiceView;
+  /** Settings that are one `${file:…}` and nothing else, by their path (`tls.cert`), and the file: it can be read again. */
+  readonly files?: ReadonlyMap<string, string>;
 }
 
 /** The rest of the service, as a component may see it. */
@@ -58,6 +62,8 @@ export interface ServiceView {
   exporter(id: string): Component | undefined;
   /** A connection of the section `clients`, shared by what names it. Started before everything else, stopped last. */
   client(id: string): Component | undefined;
+  /** An extension, for who is served by it. Known before receivers are made. */
+  extension(id: string): Component | undefined;
   readonly deadLetters: LetterBox;
   readonly quarantine: LetterBox;
   /** Whether the service works, and the components that do not. */

@@ -64,6 +64,7 @@ function bench(
     service: {
       exporter: () => undefined,
       client: () => undefined,
+      extension: () => undefined,
       health: () => ({ phase: "running" as const, components: new Map() }),
       deadLetters: box(dead, "dead", faults.dead),
       quarantine: box(quarantined, "quarantine", faults.quarantine),
