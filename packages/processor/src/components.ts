@@ -2,25 +2,30 @@ import type { ComponentSpec } from "@countersign/pipeline";
 import { archiveExporter } from "./exporters/archive.ts";
 import { debugExporter } from "./exporters/debug.ts";
 import { fileExporter } from "./exporters/file.ts";
+import { kafkaExporter } from "./exporters/kafka.ts";
 import { memoryExporter } from "./exporters/memory.ts";
 import { otlpHttpExporter } from "./exporters/otlp-http.ts";
 import { consoleExtension } from "./extensions/console.ts";
 import { healthCheckExtension } from "./extensions/health-check.ts";
 import { metricsExtension } from "./extensions/metrics.ts";
+import { kafkaClient } from "./kafka/client.ts";
 import { filterProcessor } from "./processors/filter.ts";
 import { intakeProcessor } from "./processors/intake.ts";
 import { redactProcessor } from "./processors/redact.ts";
 import { archiveReceiver } from "./receivers/archive.ts";
+import { kafkaReceiver } from "./receivers/kafka.ts";
 import { otlpReceiver } from "./receivers/otlp.ts";
 
 /** THE list: everything that this build contains. A new component is one file and one name here. */
 export const COMPONENTS: readonly ComponentSpec[] = [
   otlpReceiver,
   archiveReceiver,
+  kafkaReceiver,
   intakeProcessor,
   redactProcessor,
   filterProcessor,
   archiveExporter,
+  kafkaExporter,
   memoryExporter,
   fileExporter,
   otlpHttpExporter,
@@ -28,6 +33,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   healthCheckExtension,
   metricsExtension,
   consoleExtension,
+  kafkaClient,
 ];
 
 /** What `countersign components` shows of one. */

@@ -1,0 +1,108 @@
+// kafkajs 2.2.4 with two faults mended when it is loaded. The files of the package stay as they are, so this works for whoever
+// installs the published processor, with any package manager. It is tied to the one version that it was proven with.
+//
+// 1. `RequestQueue.scheduleCheckPendingRequests` sets a timer when there is nothing to wait for, with a negative delay: newer
+//    Nodes warn (TimeoutNegativeWarning), every Node takes it for 1 ms, and each connection wakes up a thousand times a second.
+// 2. The metadata parser throws away the whole answer when one partition has no leader. So one leaderless partition keeps a
+//    client from learning where the leaders of all the others are.
+import { createRequire } from "node:module";
+import { zstdCompress, zstdDecompress } from "node:zlib";
+import { promisify } from "node:util";
+import { CountersignError } from "@countersign/model";
+import type * as KafkaJs from "kafkajs";
+
+/** The library, without its types' default export. */
+export type KafkaJsModule = typeof KafkaJs;
+
+const VERSION = "2.2.4";
+const require = createRequire(import.meta.url);
+
+let loaded: KafkaJsModule | undefined;
+
+/** Loads the library on first use, and mends it. Throws BUG when it is another version. */
+export function loadKafkajs(): KafkaJsModule {
+  if (loaded !== undefined) return loaded;
+  const { version } = require("kafkajs/package.json") as { version: string };
+  if (version !== VERSION) {
+    throw new CountersignError(
+      "BUG",
+      `kafka: kafkajs ${version} is installed, but this build mends and was proven with ${VERSION}; install that version`,
+    );
+  }
+  mendTimers();
+  mendMetadata();
+  const kafkajs = require("kafkajs") as KafkaJsModule;
+  addZstd(kafkajs);
+  loaded = kafkajs;
+  return kafkajs;
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  readonly throttledUntil: number;
+  throttleCheckTimeoutId: NodeJS.Timeout | null;
+  checkPendingRequests(): void;
+  scheduleCheckPendingRequests(): void;
+}
+
+const CHECK_MS = 10;
+
+function mendTimers(): void {
+  const { prototype } = require("kafkajs/src/network/requestQueue/index.js") as {
+    prototype: RequestQueue;
+  };
+  prototype.scheduleCheckPendingRequests = schedule;
+}
+
+/** Whoever puts a request into `pending` asks again, so with nothing pending there is nothing to do. */
+function schedule(this: RequestQueue): void {
+  if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return;
+  const throttledMs = this.throttledUntil - Date.now();
+  this.throttleCheckTimeoutId = setTimeout(
+    () => {
+      this.throttleCheckTimeoutId = null;
+      this.checkPendingRequests();
+    },
+    throttledMs > 0 ? throttledMs : CHECK_MS,
+  );
+}
+
+interface Metadata {
+  readonly topicMetadata: readonly {
+    readonly partitionMetadata: { partitionErrorCode: number; leader: number }[];
+  }[];
+}
+
+type Parse = (data: Metadata) => Promise<Metadata>;
+
+/** LEADER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE, LISTENER_NOT_FOUND: the state of one partition, not of the answer. */
+const PARTITION_STATES: ReadonlySet<number> = new Set([5, 9, 72]);
+const METADATA_VERSIONS = [0, 1, 2, 3, 4, 5, 6];
+
+function mendMetadata(): void {
+  for (const version of METADATA_VERSIONS) {
+    const response = require(`kafkajs/src/protocol/requests/metadata/v${version}/response.js`) as {
+      parse: Parse;
+    };
+    const parse = response.parse;
+    response.parse = (data) => {
+      for (const { partitionMetadata } of data.topicMetadata) {
+        for (const partition of partitionMetadata) {
+          // With leader -1 the library does not find a broker, and asks again: for this partition alone.
+          if (PARTITION_STATES.has(partition.partitionErrorCode)) partition.partitionErrorCode = 0;
+        }
+      }
+      return parse(data);
+    };
+  }
+}
+
+/** zstd comes with Node; the library leaves the place for it open. */
+function addZstd({ CompressionCodecs, CompressionTypes }: KafkaJsModule): void {
+  const compress = promisify(zstdCompress);
+  const decompress = promisify(zstdDecompress);
+  CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+    compress: ({ buffer }: { buffer: Buffer }) => compress(buffer),
+    decompress: (buffer: Buffer) => decompress(buffer),
+  });
+}

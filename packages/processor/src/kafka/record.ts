@@ -1,0 +1,160 @@
+// Events, letters and receipts as records, and back (contract, section 7).
+import {
+  type Chain,
+  CONNECTOR_SOURCE_PREFIX,
+  CountersignError,
+  type CountersignEvent,
+  NAME_HEADER,
+  type SealedEvent,
+  unseal,
+  validateOpen,
+} from "@countersign/model";
+import type { Letter, Receipt } from "@countersign/pipeline";
+import type { LogRecord, StoredRecord } from "./port.ts";
+
+const CONTENT_TYPE = Buffer.from("application/cloudevents+json; charset=UTF-8");
+const JSON_TYPE = Buffer.from("application/json");
+const HASH_HEADER = `${NAME_HEADER}hash`;
+
+// Where events and poisoned values came from: a dead letter has the same key and headers. Held as long as they are.
+const places = new WeakMap<object, StoredRecord>();
+
+/** Where a record was read that an event, or a value, came from. */
+function placeOf(origin: object): StoredRecord | undefined {
+  return places.get(origin);
+}
+
+/** Key of an event: what has the same key keeps its order. Withheld events stand in the place of the original. */
+function keyOf(event: CountersignEvent): string {
+  const { tenant } = event.data;
+  return `${tenant}/${chainOf(event)?.emitter ?? makerOf(event)}`;
+}
+
+function chainOf({ data }: CountersignEvent): Pick<Chain, "emitter"> | undefined {
+  if ("chain" in data && data.chain !== undefined) return data.chain;
+  return "of" in data ? data.of : undefined;
+}
+
+/** What was made by a component has no chain: its order is that of the component. */
+function makerOf({ source }: CountersignEvent): string {
+  return source.startsWith(CONNECTOR_SOURCE_PREFIX)
+    ? source.slice(CONNECTOR_SOURCE_PREFIX.length)
+    : source;
+}
+
+/** A sealed event: the value is its bytes, the headers are copies for routing, never authority. */
+export function eventRecord(sealed: SealedEvent, receivedMs: number): LogRecord {
+  const { event, bytes, hash } = sealed;
+  return {
+    key: Buffer.from(keyOf(event)),
+    value: bytes,
+    headers: new Map([
+      ["content-type", CONTENT_TYPE],
+      ["ce_specversion", Buffer.from(event.specversion)],
+      ["ce_id", Buffer.from(event.id)],
+      ["ce_source", Buffer.from(event.source)],
+      ["ce_type", Buffer.from(event.type)],
+      ["ce_time", Buffer.from(event.time)],
+      [HASH_HEADER, Buffer.from(hash)],
+      [`${NAME_HEADER}received`, Buffer.from(String(receivedMs))],
+    ]),
+  };
+}
+
+/** A letter: key, value and headers of the original where there are any, and why it is here. */
+export function letterRecord(letter: Letter): LogRecord {
+  const { event, bytes, hash, component } = letter;
+  const place = original(letter);
+  const made = place ?? (event === undefined ? undefined : eventRecord(event, letter.timeMs));
+  const key = made?.key ?? Buffer.from(hash ?? component);
+  const headers = new Map(made?.headers);
+  for (const [name, value] of reasons(letter, place)) {
+    headers.set(`${NAME_HEADER}dlq_${name}`, Buffer.from(value));
+  }
+  return { key, value: bytes ?? null, headers };
+}
+
+function original({ event, bytes }: Letter): StoredRecord | undefined {
+  return (event && placeOf(event)) ?? (bytes && placeOf(bytes));
+}
+
+function reasons(letter: Letter, stored: StoredRecord | undefined): [string, string][] {
+  const { reason, component, sink, attempts = 1, timeMs, detail, hash, size, count } = letter;
+  const topic = stored?.topic ?? letter.place?.log;
+  const partition = stored?.partition ?? letter.place?.partition;
+  const offset = stored?.offset ?? letter.place?.offset;
+  const found: [string, string | number | bigint | undefined][] = [
+    ["reason", reason],
+    ["component", component],
+    ["sink", sink],
+    ["topic", topic],
+    ["partition", partition],
+    ["offset", offset],
+    ["attempts", attempts],
+    ["time", new Date(timeMs).toISOString()],
+    ["detail", detail],
+    ["hash", hash],
+    ["size", size],
+    ["count", count],
+  ];
+  return found.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
+}
+
+/** A receipt; the key is what it is about. */
+export function receiptRecord(receipt: Receipt): LogRecord {
+  return {
+    key: Buffer.from(`${receipt.sink}/${receipt.log}/${receipt.partition}`),
+    value: Buffer.from(JSON.stringify(receipt)),
+    headers: new Map([["content-type", JSON_TYPE]]),
+  };
+}
+
+/** Why a record is no event. Closed; the words stand in dead letters. */
+export type Poison = "value_missing" | "not_sealed" | "hash_mismatch" | "schema_invalid";
+
+/** The event of a record, or why there is none. */
+export type ReadRecord =
+  | { readonly event: SealedEvent }
+  | { readonly poison: Poison; readonly detail?: string; readonly hash?: string };
+
+/** Reads a record. Its bytes rule: a header that contradicts them is a fault, a header that is missing is none. */
+export function readRecord(record: StoredRecord): ReadRecord {
+  const { value, headers } = record;
+  if (value === null) return { poison: "value_missing" };
+  places.set(value, record);
+  let event: SealedEvent;
+  try {
+    event = unseal(value);
+  } catch (error) {
+    if (!(error instanceof CountersignError)) throw error;
+    return { poison: "not_sealed", detail: error.message };
+  }
+  const said = headers.get(HASH_HEADER);
+  if (said !== undefined && Buffer.from(said).toString("latin1") !== event.hash)
+    return { poison: "hash_mismatch", hash: event.hash };
+  const [problem] = validateOpen(event.event);
+  if (problem !== undefined) {
+    const detail = `${problem.path} ${problem.message}`;
+    return { poison: "schema_invalid", detail, hash: event.hash };
+  }
+  places.set(event, record);
+  return { event };
+}
+
+/** The letter of a record that is no event. */
+export function poisonLetter(
+  record: StoredRecord,
+  why: Extract<ReadRecord, { poison: Poison }>,
+  component: string,
+): Letter {
+  const { value, topic, partition, offset } = record;
+  return {
+    reason: why.poison,
+    component,
+    timeMs: Date.now(),
+    place: { log: topic, partition, offset },
+    ...(why.detail === undefined ? {} : { detail: why.detail }),
+    ...(why.hash === undefined ? {} : { hash: why.hash }),
+    ...(value === null ? {} : { bytes: value, size: value.length }),
+  };
+}
