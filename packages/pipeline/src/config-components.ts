@@ -31,6 +31,7 @@ const KINDS: readonly ComponentKind[] = [
   "receiver",
   "processor",
   "exporter",
+  "connector",
   "extension",
   "client",
 ];
@@ -60,11 +61,8 @@ function configure(
   const spec = specs.find((one) => one.kind === kind && (kind === "client" || one.type === type));
   if (spec === undefined) {
     const types = specs.filter((one) => one.kind === kind).map((one) => one.type);
-    report.keyProblem(
-      path,
-      `no ${kind} of type ${type} in this build`,
-      `use one of: ${types.join(", ")}`,
-    );
+    const fix = types.length === 0 ? "remove it" : `use one of: ${types.join(", ")}`;
+    report.keyProblem(path, `no ${kind} of type ${type} in this build`, fix);
     return undefined;
   }
   const validated = validateSettings(settings, spec.config, { paths: expanded.whole, base: path });

@@ -2,9 +2,11 @@ import { parseComponentId } from "./component-id.ts";
 import type { Config, Configured, ConfiguredPipeline } from "./config.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
+import { checkConnectors } from "./config-connectors.ts";
+import { checkLoops } from "./config-loops.ts";
 import { type ConfigShape, type PipelineShape, SECTION } from "./config-shape.ts";
 import type { BatchKind, Signal } from "./consumer.ts";
-import type { ComponentKind, ComponentSpec } from "./spec.ts";
+import type { ComponentKind, ComponentSpec, ConnectorSpec, ReceiverSpec } from "./spec.ts";
 
 interface Context {
   readonly components: CheckedComponents;
@@ -33,7 +35,8 @@ export function checkPipelines(
   checkLetterBox(shape, "deadLetter", context);
   checkLetterBox(shape, "quarantine", context);
   checkReceiptBox(shape, context);
-  checkLoops(pipelines, context);
+  checkConnectors(pipelines, components, report);
+  checkLoops(pipelines, components, report);
   const used = usedIds(shape, components);
   warnUnused(used, context);
   return pick(shape, pipelines, { components, used });
@@ -45,9 +48,11 @@ function find(
   path: ConfigPath,
   { components, report }: Context,
 ): Configured<ComponentSpec> | undefined {
-  const found = components.of[kind].get(id);
+  const ends = kind === "receiver" || kind === "exporter";
+  const here = ends ? [kind, "connector" as const] : [kind];
+  const found = here.map((one) => components.of[one].get(id)).find((one) => one !== undefined);
   if (found === undefined) {
-    const names = [...components.of[kind].keys()];
+    const names = here.flatMap((one) => [...components.of[one].keys()]);
     const fix =
       names.length === 0
         ? `add it under \`${SECTION[kind]}\``
@@ -92,13 +97,18 @@ function receiversGive(
   for (const [index, id] of shape.receivers.entries()) {
     const at = [...path, "receivers", index];
     const spec = find("receiver", id, at, context)?.spec;
-    if (spec?.kind !== "receiver") continue;
-    const kind = spec.gives[signal];
-    pulls.add(spec.pulls === true);
+    if (spec?.kind !== "receiver" && spec?.kind !== "connector") continue;
+    const kind = givenTo(spec, signal);
+    pulls.add(readsFromLog(spec));
     if (kind === undefined) wrongSignal(spec, signal, at, context);
     else kinds.add(kind);
   }
   return { kinds, pulls: pulls.size > 1 ? "mixed" : pulls.has(true) ? "all" : "none" };
+}
+
+function givenTo(spec: ReceiverSpec | ConnectorSpec, signal: Signal): BatchKind | undefined {
+  if (spec.kind === "receiver") return spec.gives[signal];
+  return spec.to === signal ? spec.gives : undefined;
 }
 
 function wrongSignal(
@@ -129,7 +139,7 @@ function checkSteps(
     if (spec?.kind !== "processor") continue;
     if (!spec.signals.includes(signal)) {
       wrongSignal(spec, signal, at, context);
-    } else if (kinds.size > 0 && !(kinds.size === 1 && kinds.has(spec.takes))) {
+    } else if ([...kinds].some((kind) => kind !== spec.takes && spec.passes !== kind)) {
       context.report.problem(
         at,
         `${id} takes ${NOUN[spec.takes]}, but gets ${[...kinds].map((kind) => NOUN[kind]).join(" and ")} here`,
@@ -165,8 +175,8 @@ function checkExporters(
   for (const [index, id] of shape.exporters.entries()) {
     const at = [...path, "exporters", index];
     const spec = find("exporter", id, at, context)?.spec;
-    if (spec !== undefined && !spec.signals.includes(signal))
-      wrongSignal(spec, signal, at, context);
+    const fits = spec?.kind === "connector" ? spec.from === signal : spec?.signals.includes(signal);
+    if (spec !== undefined && fits !== true) wrongSignal(spec, signal, at, context);
   }
 }
 
@@ -238,48 +248,6 @@ function readsFromLog(spec: ComponentSpec | undefined): boolean {
   return spec?.kind === "receiver" && spec.pulls === true;
 }
 
-/** A pipeline may not write into what one of its receivers reads, directly or by way of other pipelines. */
-function checkLoops(pipelines: readonly ConfiguredPipeline[], context: Context): void {
-  const { references } = context.components;
-  const feeds = (receiver: string): readonly string[] =>
-    references
-      .filter(
-        ({ from, feeds: data }) =>
-          data === true && from.kind === "receiver" && from.id === receiver,
-      )
-      .map(({ id }) => id);
-  const behind = (exporter: string): readonly string[] =>
-    pipelines
-      .filter(({ receivers }) => receivers.some((id) => feeds(id).includes(exporter)))
-      .flatMap(({ exporters }) => exporters);
-  for (const { id, receivers, exporters } of pipelines) {
-    for (const source of receivers.flatMap(feeds)) {
-      if (!reaches(source, exporters, behind)) continue;
-      context.report.problem(
-        ["service", "pipelines", id, "exporters"],
-        `a loop: what this pipeline reads from ${source} comes back to it`,
-        "send it to another exporter",
-      );
-    }
-  }
-}
-
-function reaches(
-  goal: string,
-  from: readonly string[],
-  behind: (exporter: string) => readonly string[],
-): boolean {
-  const seen = new Set<string>();
-  const open = [...from];
-  for (let id = open.pop(); id !== undefined; id = open.pop()) {
-    if (id === goal) return true;
-    if (seen.has(id)) continue;
-    seen.add(id);
-    open.push(...behind(id));
-  }
-  return false;
-}
-
 type Used = Readonly<Record<ComponentKind, ReadonlySet<string>>>;
 
 function usedIds(shape: ConfigShape, components: CheckedComponents): Used {
@@ -287,6 +255,7 @@ function usedIds(shape: ConfigShape, components: CheckedComponents): Used {
     receiver: new Set(shape.pipelines.flatMap(({ receivers }) => receivers)),
     processor: new Set(shape.pipelines.flatMap(({ processors }) => processors)),
     exporter: new Set(shape.pipelines.flatMap(({ exporters }) => exporters)),
+    connector: new Set(shape.pipelines.flatMap(({ exporters }) => exporters)),
     extension: new Set(shape.extensions),
     client: new Set<string>(),
   };
@@ -326,6 +295,7 @@ function pick(
     receivers: only(components.of.receiver, used.receiver),
     processors: only(components.of.processor, used.processor),
     exporters: only(components.of.exporter, used.exporter),
+    connectors: only(components.of.connector, used.connector),
     extensions: only(components.of.extension, used.extension),
     clients: only(components.of.client, used.client),
     pipelines,

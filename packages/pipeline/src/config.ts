@@ -9,6 +9,7 @@ import type { Signal } from "./consumer.ts";
 import type {
   ClientSpec,
   ComponentSpec,
+  ConnectorSpec,
   ExporterSpec,
   ExtensionSpec,
   ProcessorSpec,
@@ -41,6 +42,7 @@ export interface Config {
   readonly receivers: ReadonlyMap<string, Configured<ReceiverSpec>>;
   readonly processors: ReadonlyMap<string, Configured<ProcessorSpec>>;
   readonly exporters: ReadonlyMap<string, Configured<ExporterSpec>>;
+  readonly connectors: ReadonlyMap<string, Configured<ConnectorSpec>>;
   readonly extensions: ReadonlyMap<string, Configured<ExtensionSpec>>;
   /** Connections that components share, by their free names. */
   readonly clients: ReadonlyMap<string, Configured<ClientSpec>>;

@@ -15,6 +15,14 @@ export interface Decisions {
   readonly events: readonly SealedEvent[];
   /** Where in a log they came from; batching never joins two origins, so that receipts can name ranges. */
   readonly origin?: Origin;
+  /** They were taken over before: read once more for a state that is rebuilt ({@link Rebuilding}), and for nothing else. */
+  readonly again?: true;
+}
+
+/** Who makes a state of a log, and has to read again what was taken over before its process began. */
+export interface Rebuilding {
+  /** The first position that its state does not hold yet. */
+  rebuildFrom(log: string, partition: number): bigint;
 }
 
 /** A range of positions of a log, end included. */

@@ -1,7 +1,7 @@
 // From exporters back to the head of each pipeline.
 import type { Component } from "./component.ts";
 import type { Config, ConfiguredPipeline } from "./config.ts";
-import type { Consumer, Decisions, Traces } from "./consumer.ts";
+import type { Consumer, Decisions, Rebuilding, Traces } from "./consumer.ts";
 import { fanout } from "./fanout.ts";
 import type { Host } from "./host.ts";
 import { deadLettering } from "./letters.ts";
@@ -17,20 +17,69 @@ export interface BuiltPipeline {
   /** What stands between receivers and exporters, head first. */
   readonly parts: readonly Component[];
   readonly retries: readonly Component[];
+  /** The connector at its end that rebuilds its state, if there is one. */
+  readonly rebuilding?: Rebuilding;
 }
+
+/** What pipelines end in: an exporter, or a connector, which others begin in. */
+type End = Component & Consumer<never> & Partial<Rebuilding>;
 
 interface Context {
   readonly config: Config;
   readonly host: Host;
   readonly exporters: ReadonlyMap<string, Consumer<never>>;
+  readonly connectors: Map<string, End>;
+}
+
+/** The pipelines of a configuration, and the connectors between them. */
+export interface BuiltPipelines {
+  /** In the order of the configuration. */
+  readonly pipelines: readonly BuiltPipeline[];
+  readonly connectors: ReadonlyMap<string, Component>;
+  /** What stands between receivers and exporters, one after the other: whoever takes comes before whoever gives. */
+  readonly stages: readonly Component[];
 }
 
 /** Spans that wait at the head of a pipeline that may drop. */
 const DROP_QUEUE_SPANS = 8192;
 
-/** Makes the pipelines of a configuration, from the exporters back. */
-export function buildPipelines(context: Context): readonly BuiltPipeline[] {
-  return context.config.pipelines.map((shape) => buildPipeline(shape, context));
+/** Makes the pipelines of a configuration, from the exporters back; a connector when all that begins in it is there. */
+export function buildPipelines(given: Omit<Context, "connectors">): BuiltPipelines {
+  const context: Context = { ...given, connectors: new Map() };
+  const built = new Map<ConfiguredPipeline, BuiltPipeline>();
+  const stages: Component[] = [];
+  const build = (shape: ConfiguredPipeline): void => {
+    if (built.has(shape)) return;
+    for (const id of shape.exporters.filter((one) => given.config.connectors.has(one))) {
+      if (context.connectors.has(id)) continue;
+      const begun = given.config.pipelines.filter(({ receivers }) => receivers.includes(id));
+      for (const one of begun) build(one);
+      const connector = createConnector(
+        id,
+        begun.map((one) => built.get(one) ?? missing(one.id)),
+        context,
+      );
+      context.connectors.set(id, connector);
+      stages.push(connector);
+    }
+    const pipeline = buildPipeline(shape, context);
+    built.set(shape, pipeline);
+    stages.push(...pipeline.parts.toReversed());
+  };
+  for (const shape of given.config.pipelines) build(shape);
+  const pipelines = given.config.pipelines.map((shape) => built.get(shape) ?? missing(shape.id));
+  return { pipelines, connectors: context.connectors, stages };
+}
+
+function createConnector(
+  id: string,
+  begun: readonly BuiltPipeline[],
+  { config, host }: Context,
+): End {
+  const { spec, config: settings } = config.connectors.get(id) ?? missing(id);
+  const inputs = begun.map(({ shape, head }) => ({ pipeline: shape.id, consumer: head }));
+  const next = { traces: [], logs: [], decisions: [], [spec.gives]: inputs };
+  return spec.create(settings as never, host.runtime("connector", id), next);
 }
 
 function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeline {
@@ -55,14 +104,19 @@ function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeli
     parts.unshift(queue);
     head = queue;
   }
-  return { shape, head, parts, retries };
+  const rebuilding = shape.exporters.flatMap((id) => rebuildingOf(context.connectors.get(id)))[0];
+  return { shape, head, parts, retries, ...(rebuilding === undefined ? {} : { rebuilding }) };
+}
+
+function rebuildingOf(end: End | undefined): readonly Rebuilding[] {
+  return end?.rebuildFrom === undefined ? [] : [end as Rebuilding];
 }
 
 function exporterOf(
   id: string,
-  { exporters }: Context,
+  { exporters, connectors }: Context,
 ): Consumer<Traces> & Consumer<Decisions> & Receipted {
-  return exporters.get(id) ?? missing(id);
+  return exporters.get(id) ?? connectors.get(id) ?? missing(id);
 }
 
 /** Decisions: refused for good means dead letter; behind a receiver that keeps its place, failures are tried again without end. */
@@ -80,7 +134,10 @@ function decisionsEdge(
   const exporter = exporterOf(id, context);
   const counted = book?.within(id, exporter) ?? exporter;
   const measured = measureExporter<Decisions>(counted, id, host.metrics);
-  const lettered = deadLettering(measured, id, host.view.deadLetters);
+  // What a connector cannot give on is not the fault of the events that it was made of.
+  const lettered = context.connectors.has(id)
+    ? measured
+    : deadLettering(measured, id, host.view.deadLetters);
   if (!readsFromLog(shape, context)) return lettered;
   const retry = createRetry<Decisions>(lettered, { id, pick: pickEvents, log: host.logger(id) });
   retries.push(retry);
@@ -112,7 +169,12 @@ function bookOf(
     { id: `receipts of ${shape.id}`, log: host.logger(shape.id) },
   );
   retries.push(keeper);
-  const sinks = shape.exporters.map((id) => [id, exporters.get(id) as Receipted] as const);
+  // A connector delivers nothing: what is made in it has receipts of its own.
+  const sinks = shape.exporters.flatMap((id) => {
+    const exporter = exporters.get(id) as Receipted | undefined;
+    return exporter === undefined ? [] : [[id, exporter] as const];
+  });
+  if (sinks.length === 0) return undefined;
   return createReceiptBook(new Map(sinks), keeper);
 }
 

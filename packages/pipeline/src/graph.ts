@@ -42,7 +42,11 @@ export function createGraph(options: GraphOptions): Graph {
   }
   const extensions = new Map<string, Component>();
   host.connect({ exporters, clients, extensions }, options.config);
-  const pipelines = buildPipelines({ config: options.config, host, exporters });
+  const { pipelines, connectors, stages } = buildPipelines({
+    config: options.config,
+    host,
+    exporters,
+  });
   for (const [id, { spec, config, files }] of options.config.extensions) {
     extensions.set(id, spec.create(config as never, host.runtime("extension", id, files)));
   }
@@ -50,7 +54,16 @@ export function createGraph(options: GraphOptions): Graph {
   for (const [id, receiver] of options.config.receivers) {
     receivers.set(id, createReceiver(receiver, pipelines, host));
   }
-  return new RunningGraph({ host, clients, exporters, pipelines, extensions, receivers });
+  return new RunningGraph({
+    host,
+    clients,
+    exporters,
+    pipelines,
+    connectors,
+    stages,
+    extensions,
+    receivers,
+  });
 }
 
 function createReceiver(
@@ -61,7 +74,11 @@ function createReceiver(
   const inputs = (kind: BatchKind): readonly PipelineInput<Batches[BatchKind]>[] =>
     pipelines
       .filter(({ shape }) => shape.receivers.includes(id) && spec.gives[shape.signal] === kind)
-      .map(({ shape, head }) => ({ pipeline: shape.id, consumer: head }));
+      .map(({ shape, head, rebuilding }) => ({
+        pipeline: shape.id,
+        consumer: head,
+        ...(rebuilding === undefined ? {} : { rebuilding }),
+      }));
   const next = {
     traces: inputs("traces"),
     logs: inputs("logs"),
@@ -75,6 +92,8 @@ interface Parts {
   readonly clients: ReadonlyMap<string, Component>;
   readonly exporters: ReadonlyMap<string, Component>;
   readonly pipelines: readonly BuiltPipeline[];
+  readonly connectors: ReadonlyMap<string, Component>;
+  readonly stages: readonly Component[];
   readonly extensions: ReadonlyMap<string, Component>;
   readonly receivers: ReadonlyMap<string, Component>;
 }
@@ -88,7 +107,8 @@ class RunningGraph implements Graph {
   }
 
   component(kind: ComponentSpec["kind"], id: string): Component | undefined {
-    const { clients, exporters, extensions, receivers } = this.#parts;
+    const { clients, exporters, connectors, extensions, receivers } = this.#parts;
+    if (kind === "connector") return connectors.get(id);
     if (kind === "client") return clients.get(id);
     if (kind === "exporter") return exporters.get(id);
     if (kind === "extension") return extensions.get(id);
@@ -100,11 +120,11 @@ class RunningGraph implements Graph {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { host, clients, exporters, pipelines, extensions, receivers } = this.#parts;
+    const { host, clients, exporters, stages, extensions, receivers } = this.#parts;
     const inOrder = [
       ...clients.values(),
       ...exporters.values(),
-      ...pipelines.flatMap(({ parts }) => parts.toReversed()),
+      ...stages,
       ...extensions.values(),
       ...receivers.values(),
     ];
@@ -119,7 +139,7 @@ class RunningGraph implements Graph {
 
   /** Each stage drains into one that still works. One failure does not keep the rest from stopping. */
   async #stop(deadline: AbortSignal): Promise<void> {
-    const { host, clients, exporters, pipelines, extensions, receivers } = this.#parts;
+    const { host, clients, exporters, pipelines, stages, extensions, receivers } = this.#parts;
     host.enter("stopping");
     const failures: unknown[] = [];
     const all = async (components: Iterable<Component>): Promise<void> => {
@@ -131,7 +151,7 @@ class RunningGraph implements Graph {
     // Whoever waits to try again gives up now, so that nothing below waits for it.
     await all(pipelines.flatMap(({ retries }) => retries));
     await all(receivers.values());
-    for (const { parts } of pipelines) for (const part of parts) await all([part]);
+    for (const stage of stages.toReversed()) await all([stage]);
     await all(extensions.values());
     await all(exporters.values());
     await all(clients.values());

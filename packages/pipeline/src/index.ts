@@ -7,6 +7,7 @@ export type {
   Decisions,
   Logs,
   Origin,
+  Rebuilding,
   SentBy,
   Signal,
   Traces,
@@ -58,6 +59,7 @@ export type {
   ComponentSpec,
   ComponentState,
   ConfigFault,
+  ConnectorSpec,
   ExporterSpec,
   ExtensionSpec,
   JsonSchema,
@@ -77,6 +79,8 @@ export type { ComponentId } from "./component-id.ts";
 export { isLoopback, parseEndpoint } from "./config-schema.ts";
 export type { Endpoint } from "./config-schema.ts";
 export { ConfigError, readConfig } from "./config.ts";
+export { readJson } from "./json-document.ts";
+export type { JsonDocument } from "./json-document.ts";
 export type {
   Config,
   ConfigSource,

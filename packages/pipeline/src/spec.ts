@@ -1,12 +1,18 @@
 import type { Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
-import type { BatchKind, Batches, Consumer, Signal } from "./consumer.ts";
+import type { BatchKind, Batches, Consumer, Rebuilding, Signal } from "./consumer.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ReceiptBox, Receipted } from "./receipts.ts";
 
 /** What a component is for. */
-export type ComponentKind = "receiver" | "processor" | "exporter" | "extension" | "client";
+export type ComponentKind =
+  | "receiver"
+  | "processor"
+  | "exporter"
+  | "connector"
+  | "extension"
+  | "client";
 
 /** How far a component may be trusted to stay as it is. */
 export type Stability = "experimental" | "beta" | "stable";
@@ -81,6 +87,8 @@ export interface PipelineInput<Batch> {
   /** `decisions/siem`. */
   readonly pipeline: string;
   readonly consumer: Consumer<Batch>;
+  /** What the pipeline ends in has a state to rebuild: a receiver that keeps its place reads from there again. */
+  readonly rebuilding?: Rebuilding;
 }
 
 /** Heads of the pipelines that a receiver feeds, by what they take. */
@@ -118,6 +126,8 @@ export interface ReceiverSpec extends SpecBase {
 export interface ProcessorSpec extends SpecBase {
   readonly kind: "processor";
   readonly takes: BatchKind;
+  /** It takes these too, and gives them on. */
+  readonly passes?: BatchKind;
   readonly gives: BatchKind;
   create(config: never, runtime: Runtime, next: Consumer<never>): Component & Consumer<never>;
 }
@@ -134,6 +144,25 @@ export interface ExporterSpec extends SpecBase {
     config: never,
     runtime: Runtime,
   ): Component & Consumer<never> & Partial<LetterBox> & Partial<ReceiptBox> & Receipted;
+}
+
+/** Ends some pipelines and begins others: what it gives is made of what it takes. One instance, whatever ends or begins in it. */
+export interface ConnectorSpec extends SpecBase {
+  readonly kind: "connector";
+  /** Pipelines that may end in it, and those that may begin in it. */
+  readonly from: Signal;
+  readonly to: Signal;
+  /** What it hands to the pipelines that begin in it. */
+  readonly gives: BatchKind;
+  /** It makes its state of a log: the pipelines that end in it read from one, and end in nothing else. */
+  readonly readsLog?: true;
+  /** It makes nothing of what it made itself: what it gives may come back to it by way of a log. */
+  readonly endsLoops?: true;
+  create(
+    config: never,
+    runtime: Runtime,
+    next: PipelineInputs,
+  ): Component & Consumer<never> & Partial<Rebuilding>;
 }
 
 /** Serves the service, not the data. */
@@ -153,5 +182,6 @@ export type ComponentSpec =
   | ReceiverSpec
   | ProcessorSpec
   | ExporterSpec
+  | ConnectorSpec
   | ExtensionSpec
   | ClientSpec;
