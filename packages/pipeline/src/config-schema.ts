@@ -59,13 +59,14 @@ export function validateSettings(
   whole: { readonly paths: ReadonlySet<string>; readonly base: ConfigPath },
 ): Validated {
   const config = structuredClone(settings ?? {});
-  const errors = run(schema, config);
+  const errors = schemaErrors(schema, config);
   const coerced = errors.filter((error) => coerce(config, error, whole));
-  const rest = coerced.length > 0 ? run(schema, config) : errors;
+  const rest = coerced.length > 0 ? schemaErrors(schema, config) : errors;
   return { config, errors: rest };
 }
 
-function run(schema: JsonSchema, config: unknown): readonly ErrorObject[] {
+/** What is wrong with a value. Fills in defaults. */
+export function schemaErrors(schema: JsonSchema, config: unknown): readonly ErrorObject[] {
   let validate = compiled.get(schema);
   if (validate === undefined) {
     validate = ajv.compile(schema);
