@@ -81,6 +81,22 @@ test.each([0, 1, 2, 3, 4, 5, 6])(
   },
 );
 
+test("when every broker refuses, the refusal is told; when one does it, its answer is", async () => {
+  loadKafkajs();
+  const BrokerPool = require("kafkajs/src/cluster/brokerPool.js") as new (of: object) => {
+    brokers: object;
+    withBroker(call: (of: { nodeId: string }) => Promise<unknown>): Promise<unknown>;
+  };
+  const pool = new BrokerPool({ logger: { namespace: () => ({}) }, connectionPoolBuilder: {} });
+  pool.brokers = { 1: { isConnected: () => true }, 2: { isConnected: () => true } };
+  const refusal = new Error("GROUP_AUTHORIZATION_FAILED");
+  await expect(pool.withBroker(() => Promise.reject(refusal))).rejects.toBe(refusal);
+  const second = pool.withBroker(({ nodeId }) =>
+    nodeId === "1" ? Promise.reject(refusal) : Promise.resolve(nodeId),
+  );
+  expect(await second).toBe("2");
+});
+
 test("zstd goes both ways", async () => {
   const { CompressionCodecs, CompressionTypes } = loadKafkajs();
   const codec = CompressionCodecs[CompressionTypes.ZSTD]?.() as {

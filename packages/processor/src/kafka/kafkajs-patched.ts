@@ -1,10 +1,11 @@
-// kafkajs 2.2.4 with two faults mended when it is loaded. The files of the package stay as they are, so this works for whoever
+// kafkajs 2.2.4 with three faults mended when it is loaded. The files of the package stay as they are, so this works for whoever
 // installs the published processor, with any package manager. It is tied to the one version that it was proven with.
 //
 // 1. `RequestQueue.scheduleCheckPendingRequests` sets a timer when there is nothing to wait for, with a negative delay: newer
 //    Nodes warn (TimeoutNegativeWarning), every Node takes it for 1 ms, and each connection wakes up a thousand times a second.
 // 2. The metadata parser throws away the whole answer when one partition has no leader. So one leaderless partition keeps a
 //    client from learning where the leaders of all the others are.
+// 3. `BrokerPool.withBroker` swallows why every broker refused: a user without a right on its group sees "no coordinator found".
 import { createRequire } from "node:module";
 import { zstdCompress, zstdDecompress } from "node:zlib";
 import { promisify } from "node:util";
@@ -31,6 +32,7 @@ export function loadKafkajs(): KafkaJsModule {
   }
   mendTimers();
   mendMetadata();
+  mendRefusals();
   const kafkajs = require("kafkajs") as KafkaJsModule;
   addZstd(kafkajs);
   loaded = kafkajs;
@@ -95,6 +97,33 @@ function mendMetadata(): void {
       return parse(data);
     };
   }
+}
+
+interface BrokerPool {
+  readonly brokers: Readonly<Record<string, unknown>>;
+  findBroker(of: { nodeId: string }): Promise<unknown>;
+  withBroker: (
+    call: (of: { nodeId: string; broker: unknown }) => Promise<unknown>,
+  ) => Promise<unknown>;
+}
+
+function mendRefusals(): void {
+  const { prototype } = require("kafkajs/src/cluster/brokerPool.js") as { prototype: BrokerPool };
+  const { withBroker } = prototype;
+  prototype.withBroker = async function tell(call) {
+    let reason: unknown;
+    const answer = await withBroker.call(this, async (of) => {
+      try {
+        return await call(of);
+      } catch (error) {
+        reason = error;
+        throw error;
+      }
+    });
+    // The library says null when no broker did it.
+    if (answer === null && reason instanceof Error) throw reason;
+    return answer;
+  };
 }
 
 /** zstd comes with Node; the library leaves the place for it open. */

@@ -1,6 +1,5 @@
 // Events, letters and receipts as records, and back (contract, section 7).
 import {
-  type Chain,
   CONNECTOR_SOURCE_PREFIX,
   CountersignError,
   type CountersignEvent,
@@ -24,15 +23,15 @@ function placeOf(origin: object): StoredRecord | undefined {
   return places.get(origin);
 }
 
-/** Key of an event: what has the same key keeps its order. Withheld events stand in the place of the original. */
+/** Key of an event: what has the same key keeps its order. What is about an emitter's event stands in the order of that emitter. */
 function keyOf(event: CountersignEvent): string {
   const { tenant } = event.data;
-  return `${tenant}/${chainOf(event)?.emitter ?? makerOf(event)}`;
+  return `${tenant}/${emitterOf(event) ?? makerOf(event)}`;
 }
 
-function chainOf({ data }: CountersignEvent): Pick<Chain, "emitter"> | undefined {
-  if ("chain" in data && data.chain !== undefined) return data.chain;
-  return "of" in data ? data.of : undefined;
+function emitterOf({ data }: CountersignEvent): string | undefined {
+  if ("chain" in data && data.chain !== undefined) return data.chain.emitter;
+  return "of" in data ? data.of.emitter : undefined;
 }
 
 /** What was made by a component has no chain: its order is that of the component. */

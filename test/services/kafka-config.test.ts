@@ -1,0 +1,282 @@
+// What the service says at its start to a Kafka that is not as it must be, and config/kafka.yaml against one that is.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { SealedEvent } from "@countersign/model";
+import type { Receipt } from "@countersign/pipeline";
+import { createService, loadConfig, type Service } from "@countersign/processor";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { loadKafkajs } from "../../packages/processor/src/kafka/kafkajs-patched.ts";
+import type { ClientConfig } from "../../packages/processor/src/kafka/settings.ts";
+import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
+import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { findService } from "./find.ts";
+import { type KafkaCluster, startKafka } from "./kafka-broker.ts";
+import { clientOf, exporterOf, receiverOf, SIGNAL, soonDeadline, until } from "./kafka-parts.ts";
+import { recordsOnDisk } from "./kafka-segments.ts";
+
+const found = findService("kafka");
+const program = found?.kind === "binary" ? found.path : undefined;
+
+const USERS = {
+  countersign: "right-password",
+  stranger: "other-password",
+  reader: "third-password",
+};
+
+let cluster: KafkaCluster;
+
+beforeAll(async () => {
+  if (program === undefined) return;
+  cluster = await startKafka(program, { nodes: 1, users: USERS });
+  await cluster.topic({ name: "good", partitions: 2 });
+  await cluster.topic({ name: "compacted", config: { "cleanup.policy": "compact" } });
+});
+afterAll(async () => {
+  await cluster?.dispose();
+});
+
+type User = keyof typeof USERS;
+
+const sasl = (username: User, password: string = USERS[username]) =>
+  ({ sasl: { mechanism: "scram-sha-512", username, password } }) as const;
+
+/** What a start of an exporter, or else a receiver, says. */
+async function startOf(
+  topic: string,
+  more: Partial<ClientConfig>,
+  brokers = cluster.brokers,
+  reads = false,
+): Promise<unknown> {
+  const client = clientOf(brokers, { start_timeout: "3s", ...more });
+  const component = reads
+    ? receiverOf(client, { topic, group: "of-the-test", consume: () => Promise.resolve() })
+    : exporterOf(client, topic);
+  try {
+    await component.start(SIGNAL);
+    return "started";
+  } catch (error) {
+    return error;
+  } finally {
+    await component.stop(soonDeadline());
+    await client.stop(soonDeadline());
+  }
+}
+
+const text = (part: string): string => expect.stringContaining(part) as string;
+
+async function allow(
+  user: User,
+  on: { topics?: string; groups?: string },
+  operations: readonly ("READ" | "WRITE" | "DESCRIBE" | "DESCRIBE_CONFIGS")[],
+): Promise<void> {
+  const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } =
+    loadKafkajs();
+  const admin = await cluster.admin();
+  const acl = operations.map((operation) => ({
+    resourceType: on.topics === undefined ? AclResourceTypes.GROUP : AclResourceTypes.TOPIC,
+    resourceName: on.topics ?? on.groups ?? "",
+    resourcePatternType: ResourcePatternTypes.PREFIXED,
+    principal: `User:${user}`,
+    host: "*",
+    operation: AclOperationTypes[operation],
+    permissionType: AclPermissionTypes.ALLOW,
+  }));
+  await admin.createAcls({ acl });
+}
+
+/** As a user whose rights were just given: they are there a moment after. */
+async function startOfReader(reads: boolean): Promise<unknown> {
+  let said: unknown;
+  await until("the user may look", async () => {
+    said = await startOf("good", sasl("reader"), [cluster.sasl], reads);
+    return !(said as Error).message.includes("may not look");
+  });
+  return said;
+}
+
+describe.skipIf(program === undefined)("at the start", () => {
+  test("a topic that is not there is named, with the command that makes it; none is made", async () => {
+    for (const reads of [false, true]) {
+      expect(await startOf("missing", {}, cluster.brokers, reads)).toMatchObject({
+        code: "CONFIG_INVALID",
+        message: text(
+          "main: there is no topic missing, and none is made by accident; create it: kafka-topics.sh",
+        ),
+      });
+    }
+    expect(await (await cluster.admin()).listTopics()).not.toContain("missing");
+  });
+
+  test("a compacted topic is refused", async () => {
+    expect(await startOf("compacted", {})).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text(
+        "topic compacted has cleanup.policy compact, wanted delete: compaction would delete events",
+      ),
+    });
+  });
+
+  test.each([
+    [{ min_insync_replicas: 2 }, "min.insync.replicas 1, wanted at least 2"],
+    [{ replication: 3 }, "replication factor 1, wanted at least 3"],
+  ])("a topic that does not keep what %o asks is refused", async (more, says) => {
+    const required = { cleanup_policy: "delete", ...more } as const;
+    expect(await startOf("good", { require: required })).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text(says),
+    });
+  });
+
+  test("a wrong password is said to be one", async () => {
+    expect(await startOf("good", sasl("countersign", "wrong"), [cluster.sasl])).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text(
+        "the user is not let in (KafkaJSSASLAuthenticationError); check mechanism, user name and password",
+      ),
+    });
+  });
+
+  test("a user who may not look is told what to grant", async () => {
+    expect(await startOf("good", sasl("stranger"), [cluster.sasl])).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text(
+        "may not look at topic good (TOPIC_AUTHORIZATION_FAILED); grant Describe and DescribeConfigs on it",
+      ),
+    });
+  });
+
+  test("a user who may look and not write, or not read, is told so", async () => {
+    await allow("reader", { topics: "good" }, ["DESCRIBE", "DESCRIBE_CONFIGS"]);
+    expect(await startOfReader(false)).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text("grant Write on it"),
+    });
+    expect(await startOfReader(true)).toMatchObject({
+      code: "CONFIG_INVALID",
+      message: text("may not read good as group of-the-test (GROUP_AUTHORIZATION_FAILED)"),
+    });
+  });
+
+  test("a certificate of an unknown authority is no broker", async () => {
+    expect(
+      await startOf("good", { tls: true, ...sasl("countersign") }, [cluster.saslTls]),
+    ).toMatchObject({
+      code: "UNAVAILABLE",
+      message: text("is the cluster up, and are address and TLS right?"),
+    });
+  });
+
+  test("a cluster that is away is waited for, and then named", async () => {
+    expect(await startOf("good", { start_timeout: "1s" }, ["127.0.0.1:9"])).toMatchObject({
+      code: "UNAVAILABLE",
+      message: text("no broker of 127.0.0.1:9 says what topic good is (ECONNREFUSED)"),
+    });
+  });
+});
+
+describe.skipIf(program === undefined)("config/kafka.yaml", () => {
+  test("boots over TLS with SCRAM; what OTLP brings is in Kafka at the 200, then archived, delivered and receipted", async () => {
+    for (const name of ["events", "dlq", "quarantine", "receipts"]) {
+      await cluster.topic({
+        name: `countersign.${name}.v1`,
+        partitions: name === "events" ? 3 : 1,
+      });
+    }
+    await allow("countersign", { topics: "countersign." }, [
+      "READ",
+      "WRITE",
+      "DESCRIBE",
+      "DESCRIBE_CONFIGS",
+    ]);
+    await allow("countersign", { groups: "countersign-" }, ["READ"]);
+    const directory = mkdtempSync(join(tmpdir(), "countersign-kafka-config-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const service = await booted(directory);
+    const url = service.endpoints["otlp"] ?? "";
+    const events = ["a", "b", "c"].flatMap((emitter) =>
+      sealedEvents(10, { emitter, outcomes: true }),
+    );
+    expect(
+      await post(url, [
+        ...events.map(logRecord),
+        { ...logRecord(events[0] as SealedEvent), body: { stringValue: "{}" } },
+      ]),
+    ).toBe(200);
+    const stored = [0, 1, 2].flatMap((partition) => onDisk("countersign.events.v1", partition));
+    expect(new Set(stored.map(({ headers }) => headers.get("cs_hash")))).toEqual(
+      new Set(events.map(({ hash }) => hash)),
+    );
+    expect(onDisk("countersign.dlq.v1").map(({ headers }) => headers.get("cs_dlq_reason"))).toEqual(
+      ["hash_mismatch"],
+    );
+
+    const decisions = events.filter(({ event }) => event.type.includes("decision")).length;
+    const lines = () =>
+      readdirSync(join(directory, "out")).flatMap((file) =>
+        readFileSync(join(directory, "out", file), "utf8")
+          .split("\n")
+          .slice(0, -1),
+      );
+    await until("the decisions are with the SIEM", () => lines().length === decisions);
+    const receipts = () =>
+      onDisk("countersign.receipts.v1").map(({ value }) => JSON.parse(String(value)) as Receipt);
+    const counted = (sink: string) =>
+      receipts()
+        .filter((one) => one.sink === sink)
+        .reduce((sum, one) => sum + one.events, 0);
+    await until(
+      "the receipts are there",
+      () => counted("archive") === 30 && counted("file/siem") === 30,
+    );
+    const siem = receipts().filter(({ sink }) => sink === "file/siem");
+    expect(siem.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(decisions);
+    expect(siem.reduce((sum, { filtered }) => sum + filtered, 0)).toBe(30 - decisions);
+  });
+});
+
+async function booted(directory: string): Promise<Service> {
+  const file = join(import.meta.dirname, "..", "..", "config", "kafka.yaml");
+  const yaml = parse(readFileSync(file, "utf8").replaceAll("/var/lib/countersign", directory)) as {
+    clients: { main: Record<string, unknown> };
+    receivers: Record<string, unknown>;
+    extensions: Record<string, unknown>;
+    exporters: Record<string, unknown>;
+  };
+  Object.assign(yaml.clients.main, {
+    brokers: [cluster.saslTls],
+    tls: { ca: cluster.ca },
+    // One broker has no second replica.
+    require: { min_insync_replicas: 1, cleanup_policy: "delete" },
+  });
+  yaml.receivers["otlp"] = { protocols: { http: { endpoint: "127.0.0.1:0" } } };
+  yaml.extensions = {
+    health_check: { endpoint: "127.0.0.1:0" },
+    metrics: { endpoint: "127.0.0.1:0" },
+  };
+  const env = { KAFKA_PASSWORD: USERS.countersign };
+  const service = createService(loadConfig(stringify(yaml), file, env).config);
+  // The rules are there a moment after they were made.
+  await until("the service starts", () =>
+    service.start().then(
+      () => true,
+      (error: Error) => Promise.reject(error),
+    ),
+  );
+  onTestFinished(() => service.stop(soonDeadline()));
+  return service;
+}
+
+async function post(url: string, records: Parameters<typeof logsOf>[0]): Promise<number> {
+  const response = await fetch(`${url}/v1/logs`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(logsOf(records)),
+  });
+  await response.body?.cancel();
+  return response.status;
+}
+
+const onDisk = (topic: string, partition = 0) =>
+  recordsOnDisk(cluster.nodes[0]?.directory ?? "", topic, partition);
