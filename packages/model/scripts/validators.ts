@@ -29,13 +29,19 @@ function open(schema: Json): Json {
   return opened;
 }
 
+/** Lists that may grow within a major, and what their words look like. */
+const OPEN_LISTS: ReadonlyMap<string, string> = new Map([
+  ["reason", "^[a-z][a-z0-9_]{0,63}$"],
+  ["finding", "^[A-Z][A-Z0-9_]{0,63}$"],
+]);
+
 function openProperties(properties: { readonly [key: string]: Json }): Json {
   const opened: Record<string, Json> = {};
   for (const [name, schema] of Object.entries(properties)) {
     const closedList = typeof schema === "object" && schema !== null && "enum" in schema;
     opened[name] =
-      name === "reason" && closedList
-        ? { type: "string", pattern: "^[a-z][a-z0-9_]{0,63}$" }
+      OPEN_LISTS.has(name) && closedList
+        ? { type: "string", pattern: OPEN_LISTS.get(name) as string }
         : open(schema);
   }
   return opened;
@@ -51,6 +57,7 @@ function kinds(names: readonly string[]): Record<string, string> {
 export function generatedFiles(): Readonly<Record<string, string>> {
   const event = read("event.schema.json");
   const withheld = read("withheld.schema.json");
+  const finding = read("finding.schema.json");
   return {
     "closed.generated.ts": standaloneModule({
       schemas: [event],
@@ -58,8 +65,12 @@ export function generatedFiles(): Readonly<Record<string, string>> {
       runtime: "./runtime.ts",
     }),
     "open.generated.ts": standaloneModule({
-      schemas: [open(event as Json) as object, open(withheld as Json) as object],
-      validators: { ...kinds(SEALED), withheld: "urn:countersign:schema:withheld:1" },
+      schemas: [event, withheld, finding].map((schema) => open(schema as Json) as object),
+      validators: {
+        ...kinds(SEALED),
+        withheld: "urn:countersign:schema:withheld:1",
+        finding: "urn:countersign:schema:finding:1",
+      },
       runtime: "./runtime.ts",
     }),
   };

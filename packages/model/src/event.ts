@@ -2,7 +2,7 @@
 import type { Assurance } from "./assurance.ts";
 import type { Decision, Reason } from "./reason.ts";
 
-/** Kinds of events. `withheld` is made by a processor; the others by an emitter, which seals them. */
+/** Kinds of events. `withheld` and `finding` are made by a processor; the others by an emitter, which seals them. */
 export type EventKind =
   | "start"
   | "decision"
@@ -10,7 +10,8 @@ export type EventKind =
   | "heartbeat"
   | "lost"
   | "stop"
-  | "withheld";
+  | "withheld"
+  | "finding";
 
 /** What the policy makes of a verdict: `observe` and `break_glass` run the call and record the verdict. */
 export type Mode = "enforce" | "observe" | "break_glass";
@@ -319,6 +320,54 @@ export interface WithheldEvent extends Envelope<
   }
 > {}
 
+/**
+ * What a look along the chains found. `GAP`: events or whole epochs are missing. `FORK`: two histories of one place. `DUPLICATE`: an
+ * event came again. `NO_STOP`: an epoch fell silent, and nothing tells how it ended. `SILENT`: an emitter that should always be
+ * heard is not. `NO_OUTCOME`: a call ran, and what became of it is not recorded. `CLOCK_SKEW`: a clock that cannot be right.
+ * `POLICY_UNKNOWN`: decided by a policy that nobody listed.
+ */
+export type FindingKind =
+  | "GAP"
+  | "FORK"
+  | "DUPLICATE"
+  | "NO_STOP"
+  | "SILENT"
+  | "NO_OUTCOME"
+  | "CLOCK_SKEW"
+  | "POLICY_UNKNOWN";
+
+/** Something about the record that somebody should look at. Its `time` is that of the event that showed it. */
+export interface FindingEvent extends Envelope<
+  "finding",
+  {
+    readonly tenant: string;
+    readonly finding: FindingKind;
+    /** What it is about: an emitter, an epoch, an event. What does not apply is absent. */
+    readonly of: {
+      readonly emitter?: string;
+      readonly epoch?: string;
+      readonly seq?: number;
+      readonly hash?: string;
+      /** The event's `id`. */
+      readonly id?: string;
+      /** `source` of an event that has no chain. */
+      readonly source?: string;
+    };
+    /** GAP: the first and the last that are missing, by `seq` or by epoch number. */
+    readonly missing?: {
+      readonly what: "events" | "epochs";
+      readonly from: number;
+      readonly to: number;
+    };
+    /** FORK: the hash that the chain asks for at this place. */
+    readonly expected?: string;
+    /** CLOCK_SKEW. */
+    readonly clock?: "ahead" | "backwards";
+    /** POLICY_UNKNOWN. */
+    readonly policy?: { readonly digest: string };
+  }
+> {}
+
 /** Every event, told apart by `type`. */
 export type CountersignEvent =
   | StartEvent
@@ -327,7 +376,8 @@ export type CountersignEvent =
   | HeartbeatEvent
   | LostEvent
   | StopEvent
-  | WithheldEvent;
+  | WithheldEvent
+  | FindingEvent;
 
 /** The deciding check: the first that is not `allow`, else the first. */
 export function deciding(checks: readonly Check[] | undefined): Check | undefined {

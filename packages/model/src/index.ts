@@ -48,6 +48,8 @@ export type {
   Engine,
   EpochEnd,
   EventKind,
+  FindingEvent,
+  FindingKind,
   GateKind,
   HeartbeatEvent,
   Human,
@@ -66,6 +68,8 @@ export type {
   StopReason,
   WithheldEvent,
 } from "./event.ts";
+export { findingEvent } from "./finding.ts";
+export type { FindingFields } from "./finding.ts";
 export { OTHER_METHOD, requestIdText, traceparentText } from "./free-text.ts";
 export { findLeak, leakInIds } from "./leak.ts";
 export type { Leak } from "./leak.ts";
@@ -106,6 +110,8 @@ export { decisionOf, REASONS } from "./reason.ts";
 export type { Decision, Reason } from "./reason.ts";
 export { GENESIS, seal, unseal, withheldEvent } from "./seal.ts";
 export type { SealedEvent, SealedText } from "./seal.ts";
+export { spanDecision, spanDecisionId } from "./span-decision.ts";
+export type { SpanDecisionFields } from "./span-decision.ts";
 export { MCP_ALLOWLIST, SPAN_ATTRIBUTES } from "./span-attributes.ts";
 export type {
   AttributeAllowlist,

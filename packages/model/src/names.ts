@@ -59,6 +59,7 @@ const KINDS: ReadonlySet<string> = new Set<EventKind>([
   "lost",
   "stop",
   "withheld",
+  "finding",
 ]);
 
 /** The kind that a CloudEvents `type` names; undefined for another product, major, or an unknown kind. */

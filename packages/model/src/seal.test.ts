@@ -47,6 +47,7 @@ function redraft(event: CountersignEvent): EventDraft {
     case "dev.countersign.stop.v1":
       return draftStop({ ...event.data, id });
     case "dev.countersign.withheld.v1":
+    case "dev.countersign.finding.v1":
       throw new Error("not made by an emitter");
   }
 }

@@ -13,6 +13,7 @@ const KINDS: readonly EventKind[] = [
   "lost",
   "stop",
   "withheld",
+  "finding",
 ];
 
 /** Lets events of some kinds through. */
