@@ -1,4 +1,5 @@
 import { META_CALL_PROOF } from "@countersign/model";
+import { areNumbersPlain } from "./number-spelling.ts";
 import {
   type Interest,
   type Member,
@@ -20,7 +21,7 @@ export interface CallerRequest {
   /** As received, but for the call proof. */
   readonly params: Readonly<Record<string, unknown>> | undefined;
   readonly meta: Readonly<Record<string, unknown>> | undefined;
-  /** Present if and only if there was one, whatever it is. */
+  /** Present if and only if there was one, whatever it is. `null`, and so no proof, when numbers it is about can be read in two ways. */
   readonly proof?: unknown;
   /** The caller's own bytes, the proof still in them: never forwarded before it is spliced out. */
   readonly line: Buffer;
@@ -119,7 +120,14 @@ function readCall(line: Buffer, root: ScannedObject): CallerMessage {
   if (meta === undefined || !Object.hasOwn(meta, META_CALL_PROOF)) return request;
   const proof = meta[META_CALL_PROOF];
   delete meta[META_CALL_PROOF];
-  return { ...request, proof };
+  return { ...request, proof: isReadInOneWay(line, at?.object) ? proof : null };
+}
+
+/** What a proof is about: all of `params` but `_meta`. */
+function isReadInOneWay(line: Buffer, params: ScannedObject | undefined): boolean {
+  return (params?.members ?? []).every(
+    ({ key, start, end }) => key === "_meta" || areNumbersPlain(line, start, end),
+  );
 }
 
 function readNotification(
