@@ -4,12 +4,15 @@ import { CountersignError } from "@countersign/model";
 export interface FetchBounds {
   /** Component id, at the start of error messages. */
   readonly component: string;
+  /** Who is asked, in the words of error messages: `the token service`. */
+  readonly whom: string;
   readonly maxBytes: number;
 }
 
 /**
- * `fetch` that reads at most `maxBytes` of a body and never follows a redirect: a token service that redirects is not the one
- * that was configured. Rejects with `UNAVAILABLE`; the message names no content, and there is no cause that could quote it.
+ * `fetch` that reads at most `maxBytes` of a body and never follows a redirect: who redirects is not the one
+ * that was configured. Rejects with `UNAVAILABLE`; the message names the origin that was asked and no content, and there is no
+ * cause that could quote any.
  */
 export function boundedFetch(fetcher: typeof fetch, bounds: FetchBounds): typeof fetch {
   return async (input, init) => {
@@ -17,7 +20,8 @@ export function boundedFetch(fetcher: typeof fetch, bounds: FetchBounds): typeof
     try {
       response = await fetcher(input, { ...init, redirect: "error" });
     } catch {
-      throw unavailable(bounds, init?.signal?.aborted === true ? "no answer in time" : "no answer");
+      const late = init?.signal?.aborted === true ? " in time" : "";
+      throw unavailable(bounds, `no answer from ${originOf(input)}${late}`);
     }
     const body = await readBounded(response, bounds);
     const { status, headers } = response;
@@ -48,9 +52,11 @@ async function readBounded(
   return new Uint8Array(Buffer.concat(chunks));
 }
 
-function unavailable({ component }: FetchBounds, what: string): CountersignError {
-  return new CountersignError(
-    "UNAVAILABLE",
-    `${component}: the token service cannot be asked: ${what}`,
-  );
+/** Scheme, host and port: a path or a query may hold more than where to look. */
+function originOf(input: Parameters<typeof fetch>[0]): string {
+  return new URL(input instanceof Request ? input.url : input).origin;
+}
+
+function unavailable({ component, whom }: FetchBounds, what: string): CountersignError {
+  return new CountersignError("UNAVAILABLE", `${component}: ${whom} cannot be asked: ${what}`);
 }

@@ -27,6 +27,7 @@ const NAME_MEMBERS: ReadonlyMap<string, "name" | "uri"> = new Map([
   ["resources/subscribe", "uri"],
   ["resources/unsubscribe", "uri"],
 ]);
+
 /** What travels in `params._meta` under `META_CALL_PROOF`. */
 export interface CallProof {
   /** The login token. */

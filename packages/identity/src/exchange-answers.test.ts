@@ -93,8 +93,12 @@ describe("an answer that is not used", () => {
   test("UNAVAILABLE: nobody there", async () => {
     const subject = await service.inbound();
     const from = service.source();
+    const { issuer } = service;
     await service.close();
-    expect(await refusal(ask(from, subject))).toMatchObject({ code: "UNAVAILABLE" });
+    expect(await refusal(ask(from, subject))).toMatchObject({
+      code: "UNAVAILABLE",
+      message: `identity/exchange: the token service cannot be asked: no answer from ${issuer}`,
+    });
   });
 
   test("no token, secret or word of the service in an error", async () => {

@@ -80,6 +80,7 @@ class OAuthTokenService implements TokenService {
     this.#clock = options.clock ?? Date.now;
     this.#fetch = boundedFetch(options.fetch ?? fetch, {
       component: COMPONENT,
+      whom: "the token service",
       maxBytes: MAX_BODY_BYTES,
     });
   }

@@ -171,6 +171,15 @@ describe("an answer that is not to be believed", () => {
   );
 });
 
+test("a provider that is not there is named, and nothing else of what was asked", async () => {
+  await provider.stop();
+  const { code, message } = await failure(logIn({}, never));
+  expect([code, message]).toEqual([
+    "UNAVAILABLE",
+    `identity/login: the identity provider cannot be asked: no answer from ${new URL(provider.issuer).origin}`,
+  ]);
+});
+
 test.each([
   ["token_endpoint", "http://idp.example/token"],
   ["jwks_uri", "http://idp.example/keys"],
@@ -273,7 +282,10 @@ test("a store that others could use is refused before anybody logs in", async ()
   const refused = { code: "CONFIG_INVALID" };
   await mkdir(directory, { mode: 0o755 });
   await chmod(directory, 0o755);
-  await expect(logIn({}, never)).rejects.toMatchObject(refused);
+  await expect(logIn({}, never)).rejects.toMatchObject({
+    ...refused,
+    message: `identity/login: ${directory} is not used: others may use it; chmod 700 it, or remove it and log in again`,
+  });
   await chmod(directory, 0o700);
   const file = join(directory, "login.json");
   await writeFile(file, "{}", { mode: 0o644 });

@@ -92,7 +92,7 @@ function requireOwn(path: string, stats: Stats, mode: string): void {
   if (uid === undefined) return;
   if (stats.uid !== uid) throw refused(path, "it belongs to another user");
   if ((stats.mode & 0o077) !== 0) {
-    throw refused(path, `others may use it; chmod ${mode} it, or log out and in again`);
+    throw refused(path, `others may use it; chmod ${mode} it, or remove it and log in again`);
   }
 }
 

@@ -115,7 +115,11 @@ export async function discover(options: ProviderOptions, signal: AbortSignal): P
     throw loginError("CONFIG_INVALID", "the issuer must be an https URL, or http on loopback");
   }
   const issuer = new URL(options.issuer);
-  const bounds = { component: "identity/login", maxBytes: MAX_BODY_BYTES };
+  const bounds = {
+    component: "identity/login",
+    whom: "the identity provider",
+    maxBytes: MAX_BODY_BYTES,
+  };
   const fetcher = refusingServerErrors(boundedFetch(options.fetch ?? fetch, bounds));
   try {
     const response = await oauth.discoveryRequest(issuer, {
