@@ -72,7 +72,7 @@ describe("a helper", () => {
       {
         id: "identity",
         level: "ok",
-        message: `on stdio, calls are known as token_bound as ${login.idp.issuer} until ${until}; the policy asks for token_bound`,
+        message: `on stdio, calls are known as token_bound by ${login.idp.issuer} until ${until}; the policy asks for token_bound`,
       },
       {
         id: "identity",
@@ -92,12 +92,13 @@ describe("a helper", () => {
     expect(helper.asked()).toHaveLength(1);
   });
 
-  test("with a login that is weaker than the policy asks for", async () => {
+  test("with a login, where the policy asks for signed calls: another login would change nothing", async () => {
     helper.gives(await login.credential("id_token_cnf"));
     const [first] = await examined({ minimum: "call_bound", issuer: LOGIN, exec: true });
     expect(first).toMatchObject({
-      level: "fail",
+      level: "warn",
       message: expect.stringMatching(/known as token_bound.*weaker than call_bound/) as string,
+      fix: expect.stringContaining("sign its calls") as string,
     });
   });
 
@@ -211,7 +212,7 @@ describe("no helper", () => {
         id: "identity",
         level: "ok",
         message:
-          "on stdio, calls are known as asserted as urn:countersign:asserted; the policy asks for asserted",
+          "on stdio, calls are known as asserted by urn:countersign:asserted; the policy asks for asserted",
       },
     ]);
   });

@@ -18,6 +18,8 @@ export interface IdentityExamination {
 
 const HELPER_TIMEOUT_MS = 8000;
 const MAX_NAMED_ENTRIES = 5;
+const SIGN =
+  "let the agent sign its calls: @countersign/client, with COUNTERSIGN_CREDENTIAL and COUNTERSIGN_AUDIENCE";
 
 /** What became of the helper's credential on its way to the resolver. No token leaves this file. */
 class Watched implements CredentialSource {
@@ -81,7 +83,11 @@ function ambient(policy: Policy, result: IdentityResult, watched: Watched): Find
     const known = `${asked ? "nobody is logged in; " : ""}on stdio, calls are known as ${nameOf(result.human, watched)}`;
     if (assuranceAtLeast(assurance, minimum))
       return { id: "identity", level: "ok", message: `${known}; the policy asks for ${minimum}` };
-    return unknown(policy, `${known}, which is weaker than ${minimum}, which the policy asks for`);
+    const message = `${known}, which is weaker than ${minimum}, which the policy asks for`;
+    // The login does what a login here can do: another one would change nothing.
+    return method === "process_token"
+      ? { id: "identity", level: "warn", message, fix: SIGN }
+      : unknown(policy, message);
   }
   if (result.kind === "absent") {
     if (minimum === "none")
@@ -100,7 +106,7 @@ function nameOf({ assurance, issuer, method }: Human, { expiresAtMs }: Watched):
     method !== "process_token" || expiresAtMs === undefined
       ? ""
       : ` until ${new Date(expiresAtMs).toISOString()}`;
-  return `${assurance} as ${issuer}${until}`;
+  return `${assurance} by ${issuer}${until}`;
 }
 
 function whyNoAccount({ identity }: Policy): string {
@@ -167,9 +173,7 @@ function floors({ floors: stricter }: Policy, result: IdentityResult): Finding[]
   const named = out.slice(0, MAX_NAMED_ENTRIES).map(([rule, minimum]) => `${rule} (${minimum})`);
   const more = out.length > named.length ? ` and ${out.length - named.length} more` : "";
   const message = `what a call has of itself on stdio is not enough for ${named.join(", ")}${more}`;
-  const fix =
-    "let the agent sign its calls: @countersign/client, with COUNTERSIGN_CREDENTIAL and COUNTERSIGN_AUDIENCE";
-  return [{ id: "identity", level: "warn", message, fix }];
+  return [{ id: "identity", level: "warn", message, fix: SIGN }];
 }
 
 /** What a call may bring to be known by. */
