@@ -41,6 +41,15 @@ test.each([
   expect(text).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u2028\u202E]/);
 });
 
+test("uncommenting issuers and process makes logins count", () => {
+  const text = policySkeleton("urn:mcp:x", nothing)
+    .replace("# issuers:", "issuers:")
+    .replace("# process:", "process:");
+  const { identity } = loadPolicy(text, "skeleton.yaml", {}).policy;
+  expect(identity.issuers).toMatchObject([{ clients: ["countersign-cli"] }]);
+  expect(identity.process).toEqual({ exec: ["countersign", "credential"] });
+});
+
 test("uncommenting a line maps that tool", () => {
   const text = policySkeleton("urn:mcp:x", {
     ...nothing,
