@@ -1,5 +1,8 @@
+import { delimiter, isAbsolute } from "node:path";
+
+/** Nothing is there. */
+const NOWHERE = "/nonexistent";
 const NAMES: ReadonlySet<string> = new Set([
-  "PATH",
   "HOME",
   "USER",
   "LOGNAME",
@@ -36,13 +39,23 @@ const NAMES: ReadonlySet<string> = new Set([
 
 /**
  * What a browser or a keychain tool needs of our environment, and nothing else: shells hold tokens in variables, and a browser hands its
- * environment to everything that it starts.
+ * environment to everything that it starts. Programs are looked for in absolute places of `PATH` alone: an empty or relative one (`.`,
+ * `node_modules/.bin`) is whatever directory we happen to be in, and a keychain tool is given the login key.
  */
 export function safeEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(env).filter(([name]) => {
-      const upper = name.toUpperCase();
-      return NAMES.has(upper) || upper.startsWith("LC_") || upper.startsWith("XDG_");
-    }),
-  );
+  const kept: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(env)) {
+    const upper = name.toUpperCase();
+    if (upper === "PATH") kept[name] = absolutePlaces(value ?? "");
+    else if (NAMES.has(upper) || upper.startsWith("LC_") || upper.startsWith("XDG_")) {
+      kept[name] = value;
+    }
+  }
+  return kept;
+}
+
+/** Systems look into the current directory for an empty `PATH`, and into a list of their own without one. */
+function absolutePlaces(path: string): string {
+  const places = path.split(delimiter).filter((place) => isAbsolute(place));
+  return places.length > 0 ? places.join(delimiter) : NOWHERE;
 }
