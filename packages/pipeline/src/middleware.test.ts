@@ -143,6 +143,43 @@ test("queue: full refuses or drops, never both, and counts", async () => {
   }
 });
 
+test("a full queue that waits lets in who came first, and tells the rest when it stops", async () => {
+  const sent: number[] = [];
+  const gates: (() => void)[] = [];
+  const next: Consumer<Traces> = {
+    consume: async (batch) => {
+      await new Promise<void>((resolve) => gates.push(resolve));
+      sent.push(countItems(batch));
+    },
+  };
+  const dropped = createMetrics().counter("dropped", "");
+  const queue = createQueue(next, { id: "q", maxItems: 5, onFull: "wait", dropped });
+  const outcomes: string[] = [];
+  const offer = (items: number, signal = SIGNAL): Promise<void> =>
+    queue.consume(spans(items), signal).then(
+      () => void outcomes.push(`taken ${items}`),
+      (error: unknown) => void outcomes.push(`${(error as CountersignError).code} ${items}`),
+    );
+  const abort = new AbortController();
+  await offer(4);
+  const waiting = [offer(3), offer(1), offer(2, abort.signal), offer(5)];
+  await offer(6);
+  expect(outcomes).toEqual(["taken 4", "OVERLOADED 6"]);
+  abort.abort();
+  gates.shift()?.();
+  await expect.poll(() => outcomes).toHaveLength(5);
+  // 1 would have fitted before 3, but it came later; 2 went away.
+  expect(outcomes.slice(2)).toEqual(["CANCELLED 2", "taken 3", "taken 1"]);
+  const stopped = queue.stop(AbortSignal.timeout(5000));
+  for (let open = 0; open < 2; open += 1) {
+    await expect.poll(() => gates.length).toBeGreaterThan(0);
+    gates.shift()?.();
+  }
+  await stopped;
+  await Promise.all(waiting);
+  expect([outcomes.at(-1), sent, dropped.value]).toEqual(["OVERLOADED 5", [4, 3, 1], 0]);
+});
+
 test("queue: a failure further on drops the batch and counts it; the rest goes on", async () => {
   const dropped = createMetrics().counter("dropped", "x");
   const next = failing([failure("REJECTED")]);

@@ -10,8 +10,11 @@ export interface QueueOptions {
   readonly maxItems: number;
   /** Batches handed on at the same time. */
   readonly concurrency?: number;
-  /** `refuse`: a full queue rejects OVERLOADED. `drop`: it takes the batch, forgets it and counts. */
-  readonly onFull: "refuse" | "drop";
+  /**
+   * `refuse`: a full queue rejects OVERLOADED. `drop`: it takes the batch, forgets it and counts. `wait`: the caller waits for
+   * room; who calls bounds how many do.
+   */
+  readonly onFull: "refuse" | "drop" | "wait";
   /** Spans that were taken and are lost: full, or refused for good further on. */
   readonly dropped: Counter;
   readonly log?: Logger;
@@ -33,10 +36,23 @@ export function createQueue(next: Consumer<Traces>, options: QueueOptions): Queu
   return new MemoryQueue(next, options);
 }
 
+interface Job {
+  readonly batch: Traces;
+  readonly items: number;
+}
+
+/** Somebody who waits for room. */
+interface Caller {
+  readonly job: Job;
+  readonly admit: () => void;
+  readonly refuse: () => void;
+}
+
 class MemoryQueue implements Queue {
   readonly #next: Consumer<Traces>;
   readonly #options: QueueOptions;
-  readonly #waiting: { batch: Traces; items: number }[] = [];
+  readonly #waiting: Job[] = [];
+  readonly #callers: Caller[] = [];
   readonly #cancel = new AbortController();
   readonly #idle: (() => void)[] = [];
   #depth = 0;
@@ -60,23 +76,65 @@ class MemoryQueue implements Queue {
     return Promise.resolve();
   }
 
-  async consume(batch: Traces): Promise<void> {
+  async consume(batch: Traces, signal: AbortSignal): Promise<void> {
     // It takes over what it does not read, and what is no request would spoil the batch that it is joined with.
     batch.wire?.check();
     const items = countItems(batch);
-    const fits = this.#depth + items <= this.#options.maxItems;
-    if (fits && !this.#stopping) {
-      this.#depth += items;
-      this.#waiting.push({ batch, items });
-      this.#pump();
-      return;
+    const { onFull, maxItems, dropped } = this.#options;
+    if (this.#stopping && onFull !== "drop") throw this.#overloaded("is stopping");
+    if (!this.#stopping && this.#callers.length === 0 && this.#fits(items)) {
+      this.#take({ batch, items });
+    } else if (onFull === "drop") dropped.add(items);
+    else if (onFull === "wait" && items <= maxItems) await this.#room({ batch, items }, signal);
+    else throw this.#overloaded(`is full (${maxItems} spans)`);
+  }
+
+  #fits(items: number): boolean {
+    return this.#depth + items <= this.#options.maxItems;
+  }
+
+  #take(job: Job): void {
+    this.#depth += job.items;
+    this.#waiting.push(job);
+    this.#pump();
+  }
+
+  /** Whoever came first is first, however large its batch is. */
+  #room(job: Job, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = (): void => {
+        this.#callers.splice(this.#callers.indexOf(caller), 1);
+        reject(new CountersignError("CANCELLED", `${this.#options.id}: stopped while it waited`));
+      };
+      const settle = (run: () => void) => (): void => {
+        signal.removeEventListener("abort", cancel);
+        run();
+      };
+      const caller = {
+        job,
+        admit: settle(resolve),
+        refuse: settle(() => reject(this.#overloaded("is stopping"))),
+      };
+      this.#callers.push(caller);
+      signal.addEventListener("abort", cancel, { once: true });
+    });
+  }
+
+  /** Lets in who waits, as far as there is room. */
+  #admit(): void {
+    for (let [first] = this.#callers; first !== undefined; [first] = this.#callers) {
+      if (!this.#stopping && !this.#fits(first.job.items)) return;
+      this.#callers.shift();
+      if (this.#stopping) first.refuse();
+      else {
+        first.admit();
+        this.#take(first.job);
+      }
     }
-    if (this.#options.onFull === "drop") {
-      this.#options.dropped.add(items);
-      return;
-    }
-    const why = this.#stopping ? "is stopping" : `is full (${this.#options.maxItems} spans)`;
-    throw new CountersignError(
+  }
+
+  #overloaded(why: string): CountersignError {
+    return new CountersignError(
       "OVERLOADED",
       `${this.#options.id}: the queue ${why}; send again later`,
       { retryAfterMs: RETRY_AFTER_MS },
@@ -85,6 +143,7 @@ class MemoryQueue implements Queue {
 
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping = true;
+    this.#admit();
     const cut = (): void => this.#abandon();
     if (deadline.aborted) cut();
     deadline.addEventListener("abort", cut, { once: true });
@@ -128,6 +187,7 @@ class MemoryQueue implements Queue {
       });
     } finally {
       this.#active -= 1;
+      this.#admit();
       this.#pump();
     }
   }

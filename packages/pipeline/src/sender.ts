@@ -2,6 +2,7 @@
 import type { Component } from "./component.ts";
 import { createBatcher } from "./batch.ts";
 import { type Consumer, countItems, joinTraces, type Traces } from "./consumer.ts";
+import { limitConcurrency } from "./limit.ts";
 import { createQueue } from "./queue.ts";
 import { createRetry } from "./retry.ts";
 import type { JsonSchema, Runtime } from "./spec.ts";
@@ -15,8 +16,16 @@ export const SENDER_PROPERTIES: JsonSchema = {
     type: "object",
     additionalProperties: false,
     default: {},
-    description: "Spans that wait in memory. Full: the pipeline is refused, or drops.",
+    description:
+      "Spans that wait in memory; enabled: false takes over nothing before the destination has it.",
     properties: {
+      enabled: { type: "boolean", default: true },
+      block_on_overflow: {
+        type: "boolean",
+        default: false,
+        description:
+          "Full: the sender's request waits for room (true), or is answered 503 (false).",
+      },
       queue_size: { type: "integer", minimum: 1, maximum: 1_000_000, default: 8192 },
       num_consumers: { type: "integer", minimum: 1, maximum: 64, default: 4 },
     },
@@ -60,7 +69,12 @@ export const SENDER_PROPERTIES: JsonSchema = {
 /** Validated settings of {@link SENDER_PROPERTIES}. */
 export interface SenderConfig {
   readonly timeout: string;
-  readonly sending_queue: { readonly queue_size: number; readonly num_consumers: number };
+  readonly sending_queue: {
+    readonly enabled?: boolean;
+    readonly block_on_overflow?: boolean;
+    readonly queue_size: number;
+    readonly num_consumers: number;
+  };
   readonly retry_on_failure: {
     readonly initial_interval: string;
     readonly max_interval: string;
@@ -70,8 +84,8 @@ export interface SenderConfig {
 }
 
 /**
- * Stacks queue → batch → retry → timeout before `push`. `stop` ends the retries first, so that the queue drains without
- * waiting.
+ * Stacks queue → batch → concurrency → retry → timeout before `push`; with the queue disabled, retry → timeout. `stop` ends
+ * the retries first, so that the queue drains without waiting.
  */
 export function createSender(
   push: Consumer<Traces>,
@@ -87,7 +101,10 @@ export function createSender(
     maxMs: durationMs(config.retry_on_failure.max_interval),
     maxElapsedMs: durationMs(config.retry_on_failure.max_elapsed_time),
   });
-  const batcher = createBatcher<Traces>(retry, {
+  // Batches of several callers are not joined then: each is told what became of its own.
+  if (config.sending_queue.enabled === false) return retry;
+  const { num_consumers: concurrency } = config.sending_queue;
+  const batcher = createBatcher<Traces>(limitConcurrency(retry, { id, concurrency }), {
     maxItems: config.batch.max_spans,
     maxWaitMs: durationMs(config.batch.max_wait),
     count: countItems,
@@ -98,8 +115,9 @@ export function createSender(
     id,
     log,
     maxItems: config.sending_queue.queue_size,
-    concurrency: config.sending_queue.num_consumers,
-    onFull: "refuse",
+    // Everything that waits may be joined.
+    concurrency: Number.POSITIVE_INFINITY,
+    onFull: config.sending_queue.block_on_overflow === true ? "wait" : "refuse",
     dropped: runtime.metrics.counter(
       "exporter_dropped_spans",
       "Spans given up after `max_elapsed_time`, or at the stop.",

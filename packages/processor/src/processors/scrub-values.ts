@@ -12,7 +12,7 @@ import type { ScrubPass } from "./scrub-pass.ts";
 import { REDACT_BOUNDS } from "./scrub-words.ts";
 
 /** Field numbers of `KeyValue`. */
-export const PAIR = { key: 1, value: 2 } as const;
+const PAIR = { key: 1, value: 2 } as const;
 /** Field numbers of `AnyValue`. */
 const CHOICE = { string: 1, bool: 2, int: 3, double: 4, array: 5, kvlist: 6, bytes: 7 } as const;
 
