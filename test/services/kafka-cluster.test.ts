@@ -1,5 +1,5 @@
 // A cluster of three real brokers: leaders that move, partitions without one, brokers that die under load.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type SealedEvent, silentLogger } from "@countersign/model";
@@ -10,6 +10,7 @@ import { createLaneLog, type LaneLog } from "../../packages/processor/src/kafka/
 import { partitionOf } from "../../packages/processor/src/kafka/partitioner.ts";
 import type { LogRecord } from "../../packages/processor/src/kafka/port.ts";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
+import { type Running, startProcessor } from "../e2e/processor-process.ts";
 import { findService } from "./find.ts";
 import { client, type KafkaCluster, type KafkaNode, startKafka } from "./kafka-broker.ts";
 import { clientOf, exporterOf, SIGNAL, soonDeadline, until } from "./kafka-parts.ts";
@@ -146,9 +147,11 @@ describe.skipIf(program === undefined)("three brokers", () => {
       const scene = await chaosScene(LONG ? 100_000 : 10_000);
       await scene.send(0.1);
       const second = await scene.processor();
+      const third = await scene.child();
       for (const victim of LONG ? [1, 2, 3, 1, 2, 3] : [2, 1]) {
         const sending = scene.send(LONG ? 0.07 : 0.2);
         await node(victim).kill();
+        await third.end("SIGKILL");
         await sending;
         node(victim).start();
         const more = scene.send(LONG ? 0.07 : 0.2);
@@ -180,8 +183,9 @@ interface Chaos {
   readonly total: number;
   /** Sends up to this share of what is left, every emitter its own chain, one batch at a time, again until it is acknowledged. */
   send(share: number): Promise<void>;
-  /** One more replica of the processor. */
+  /** One more replica of the processor: in this process, or in one that can be killed. */
   processor(): Promise<Service>;
+  child(): Promise<Running>;
   stop(): Promise<void>;
   stored(): DiskRecord[];
   delivered(): ReadonlySet<string>;
@@ -202,6 +206,8 @@ async function chaosScene(total: number): Promise<Chaos> {
     sealedEvents(total / EMITTERS, { emitter: `emitter-${at}` }),
   );
   const services: Service[] = [];
+  let replicas = 0;
+  const place = (): string => join(directory, String(replicas++));
   let refusals = 0;
   const sendChain = async (chain: SealedEvent[], count: number): Promise<void> => {
     for (let left = count; left > 0 && chain.length > 0; left -= BATCH) {
@@ -217,8 +223,7 @@ async function chaosScene(total: number): Promise<Chaos> {
     }
   };
   const processor = async (): Promise<Service> => {
-    const file = `${services.length}`;
-    const { config } = loadConfig(configOf(join(directory, file)), "chaos.yaml", {});
+    const { config } = loadConfig(configOf(place()), "chaos.yaml", {});
     const service = createService(config, { logger: () => silentLogger });
     await service.start();
     services.push(service);
@@ -233,6 +238,12 @@ async function chaosScene(total: number): Promise<Chaos> {
       );
     },
     processor,
+    child: async () => {
+      const own = place();
+      const file = `${own}.yaml`;
+      writeFileSync(file, configOf(own));
+      return await startProcessor(file);
+    },
     stop: async () => {
       for (const service of services) await service.stop(soonDeadline());
       await exporter.stop(soonDeadline());
@@ -242,7 +253,10 @@ async function chaosScene(total: number): Promise<Chaos> {
       Array.from({ length: PARTITIONS }, (_, at) =>
         recordsOnDisk(node(1).directory, EVENTS, at),
       ).flat(),
-    delivered: () => new Set(services.flatMap((_, at) => linesIn(join(directory, String(at))))),
+    delivered: () =>
+      new Set(
+        Array.from({ length: replicas }, (_, at) => linesIn(join(directory, String(at)))).flat(),
+      ),
     get refusals() {
       return refusals;
     },

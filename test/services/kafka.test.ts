@@ -145,6 +145,25 @@ describe.skipIf(program === undefined)("exporter and receiver", () => {
     },
   );
 
+  test("of events for several partitions, exactly the one that will never fit is refused", async () => {
+    const config = { "max.message.bytes": "4000" };
+    await cluster.topic({ name: "mixed", partitions: 4, config });
+    const exporter = await started(exporterOf(kafka, "mixed"));
+    const emitters = Array.from({ length: 8 }, (_, at) => `emitter-${at}`);
+    const chains = emitters.map((emitter) => eventsOf(2, emitter));
+    const events = [0, 1].flatMap((seq) => chains.flatMap((chain) => chain[seq] ?? []));
+    const mixed = events.map((event, at) => (at === 11 ? tooLarge(event) : event));
+    await expect(exporter.consume({ events: mixed }, SIGNAL)).rejects.toMatchObject({
+      code: "REJECTED",
+      message: expect.stringContaining("max.message.bytes") as string,
+      failed: [11],
+    });
+    const partitions = [0, 1, 2, 3].map((partition) => onDisk("mixed", partition));
+    expect(partitions.filter((records) => records.length > 0).length).toBeGreaterThan(1);
+    const stored = new Set(partitions.flat().map(({ headers }) => headers.get("cs_hash")));
+    expect(events.map(({ hash }) => stored.has(hash))).toEqual(events.map((_, at) => at !== 11));
+  });
+
   test("letters and receipts are records too", async () => {
     await cluster.topic({ name: "letters" });
     const exporter = await started(exporterOf(kafka, "letters"));

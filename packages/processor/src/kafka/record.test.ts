@@ -94,6 +94,26 @@ test("the dead letter of a poisoned record has its key, value and headers, and s
   });
 });
 
+test.each([
+  ["value", { value: Buffer.from("{ alice@example.com") }],
+  ["key", { value: Buffer.from("{"), key: Buffer.from("alice@example.com") }],
+  [
+    "header",
+    { value: Buffer.from("{"), headers: new Map([["x", Buffer.from("alice@example.com")]]) },
+  ],
+])(
+  "the letter of a record with a secret in its %s has its place and nothing of it",
+  (_where, poisoned) => {
+    const record = stored(poisoned);
+    const read = readRecord(record);
+    if ("event" in read) throw new Error("it is one");
+    const letter = letterRecord(poisonLetter(record, read, "kafka/siem"));
+    expect(letter.value).toBeNull();
+    expect(JSON.stringify([String(letter.key), text(letter)])).not.toContain("alice");
+    expect(text(letter)).toMatchObject({ cs_dlq_offset: "88210", cs_dlq_reason: "not_sealed" });
+  },
+);
+
 test("the dead letter of an event that a sink refused has what the log knows of it", () => {
   const record = stored({});
   const read = readRecord(record);
