@@ -5,6 +5,7 @@ import { fileExporter } from "./exporters/file.ts";
 import { kafkaExporter } from "./exporters/kafka.ts";
 import { memoryExporter } from "./exporters/memory.ts";
 import { otlpHttpExporter } from "./exporters/otlp-http.ts";
+import { bearerAuthExtension } from "./extensions/bearer-auth.ts";
 import { consoleExtension } from "./extensions/console.ts";
 import { healthCheckExtension } from "./extensions/health-check.ts";
 import { metricsExtension } from "./extensions/metrics.ts";
@@ -30,6 +31,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   fileExporter,
   otlpHttpExporter,
   debugExporter,
+  bearerAuthExtension,
   healthCheckExtension,
   metricsExtension,
   consoleExtension,

@@ -1,8 +1,11 @@
 // One way to listen and to stop listening, for every server of the service.
-import type { IncomingMessage, Server } from "node:http";
+import type { IncomingMessage, Server as HttpServer } from "node:http";
+import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { CountersignError } from "@countersign/model";
 import { type ConfigFault, type Endpoint, isLoopback, parseEndpoint } from "@countersign/pipeline";
+
+type Server = HttpServer | HttpsServer;
 
 /** Listens. Rejects UNAVAILABLE when the address cannot be had. Resolves with the URL, without a path. */
 export async function listen(server: Server, endpoint: Endpoint, id: string): Promise<string> {
@@ -25,7 +28,8 @@ export async function listen(server: Server, endpoint: Endpoint, id: string): Pr
     });
   });
   const shown = host.includes(":") ? `[${host}]` : host;
-  return `http://${shown}:${(server.address() as AddressInfo).port}`;
+  const scheme = "setSecureContext" in server ? "https" : "http";
+  return `${scheme}://${shown}:${(server.address() as AddressInfo).port}`;
 }
 
 /** Takes no new connection, waits for the requests under way, cuts them when `deadline` aborts. */
@@ -61,6 +65,20 @@ export function loopbackOnly(endpoint: string, path: readonly string[]): readonl
       path,
       message: "is not a loopback address, and this build has no authentication for it",
       fix: `listen on 127.0.0.1:${parsed.port} or [::1]:${parsed.port}, and let a proxy with TLS and authentication stand before it`,
+    },
+  ];
+}
+
+/** For what shows figures and states, and no secret: any address will do, but it is worth knowing. */
+export function openToNetwork(endpoint: string, path: readonly string[]): readonly ConfigFault[] {
+  const parsed = parseEndpoint(endpoint);
+  if (parsed === undefined || isLoopback(parsed.host)) return [];
+  return [
+    {
+      path,
+      message: "is not a loopback address: whoever reaches it can read it, without a credential",
+      fix: "let only the network of your monitoring reach it",
+      severity: "warning",
     },
   ];
 }

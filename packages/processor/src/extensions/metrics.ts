@@ -1,13 +1,6 @@
-import { createServer, type Server } from "node:http";
-import type { Component, ExtensionSpec, Runtime } from "@countersign/pipeline";
-import {
-  asksForLoopback,
-  ENDPOINT_SCHEMA,
-  endpointOf,
-  listen,
-  loopbackOnly,
-  stopListening,
-} from "../listen.ts";
+import type { ExtensionSpec, Runtime } from "@countersign/pipeline";
+import { ENDPOINT_SCHEMA, openToNetwork } from "../listen.ts";
+import { createReadServer } from "./read-server.ts";
 
 interface Config {
   readonly endpoint: string;
@@ -25,43 +18,18 @@ export const metricsExtension: ExtensionSpec = {
     additionalProperties: false,
     properties: { endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:8888" } },
   },
-  check: ({ endpoint }: Config) => loopbackOnly(endpoint, ["endpoint"]),
-  create: (config: Config, runtime) => new MetricsServer(config, runtime),
-};
-
-class MetricsServer implements Component {
-  readonly #config: Config;
-  readonly #runtime: Runtime;
-  readonly #server: Server;
-  url = "";
-
-  constructor(config: Config, runtime: Runtime) {
-    this.#config = config;
-    this.#runtime = runtime;
+  check: ({ endpoint }: Config) => openToNetwork(endpoint, ["endpoint"]),
+  create: ({ endpoint }: Config, runtime) => {
     processGauges(runtime);
-    this.#server = createServer(
-      { requestTimeout: 5000, headersTimeout: 5000, maxHeaderSize: 8192 },
-      (request, response) => {
-        const path = (request.url ?? "").split("?", 1)[0];
-        const read = request.method === "GET" || request.method === "HEAD";
-        const known = path === "/metrics" && read && asksForLoopback(request);
-        response.writeHead(known ? 200 : 404, {
-          "content-type": "text/plain; version=0.0.4; charset=utf-8",
-        });
-        response.end(known ? runtime.metrics.render() : "GET /metrics\n");
-      },
-    );
-    this.#server.maxConnections = 64;
-  }
-
-  async start(): Promise<void> {
-    this.url = await listen(this.#server, endpointOf(this.#config.endpoint), this.#runtime.id);
-  }
-
-  async stop(deadline: AbortSignal): Promise<void> {
-    await stopListening(this.#server, deadline);
-  }
-}
+    const type = "text/plain; version=0.0.4; charset=utf-8";
+    const page = (): { status: number; type: string; body: string } => ({
+      status: 200,
+      type,
+      body: runtime.metrics.render(),
+    });
+    return createReadServer({ endpoint, runtime, pages: new Map([["/metrics", page]]) });
+  },
+};
 
 function processGauges({ metrics }: Runtime): void {
   metrics.gauge("process_uptime_seconds", "Since the process began.", {}, () => process.uptime());

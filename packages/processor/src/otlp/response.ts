@@ -18,6 +18,11 @@ export function wireFormat(contentType: string | undefined): WireFormat | undefi
   return type === CONTENT_TYPE.json ? "json" : undefined;
 }
 
+/** gRPC, gRPC-web: on HTTP/1.1 it is a sender with the wrong setting. */
+export function isGrpc(contentType: string | undefined): boolean {
+  return /^\s*application\/grpc(?:-web)?(?:[+;\s]|$)/i.test(contentType ?? "");
+}
+
 /** 200: an `Export…ServiceResponse` without a member, since a part of a request is never accepted. */
 export function sendAccepted(response: ServerResponse, format: WireFormat): void {
   const body = format === "proto" ? Buffer.alloc(0) : Buffer.from("{}");
@@ -25,8 +30,14 @@ export function sendAccepted(response: ServerResponse, format: WireFormat): void
   response.end(body);
 }
 
-/** A `google.rpc.Status` in the request's encoding. `Retry-After` is in whole seconds, at least one. */
-export function sendFault(response: ServerResponse, format: WireFormat, fault: HttpFault): void {
+/**
+ * A `google.rpc.Status` in the request's encoding. `Retry-After` is in whole seconds, at least one. `isLast`: the connection ends
+ * with it, since something of the request was not read.
+ */
+export function sendFault(
+  response: ServerResponse,
+  { format, fault, isLast }: { format: WireFormat; fault: HttpFault; isLast: boolean },
+): void {
   const status = { code: fault.code, message: fault.message };
   const body =
     format === "proto" ? encodeProto(status, RPC_STATUS) : Buffer.from(JSON.stringify(status));
@@ -36,9 +47,8 @@ export function sendFault(response: ServerResponse, format: WireFormat, fault: H
     ...(fault.retryAfterMs === undefined
       ? {}
       : { "retry-after": String(Math.max(1, Math.ceil(fault.retryAfterMs / 1000))) }),
-    ...(fault.status === 405 ? { allow: "POST" } : {}),
-    // What is left of an unread body is not worth reading.
-    connection: "close",
+    ...fault.headers,
+    ...(isLast ? { connection: "close" } : {}),
   });
   response.end(body);
 }

@@ -289,6 +289,8 @@ test("a real SDK and its real exporter over HTTP: planted secrets arrive nowhere
     max_request_body_size: "4MiB",
     max_decompressed_size: "4MiB",
     max_concurrent_requests: 4,
+    max_connections: 16,
+    idle_timeout: "60s",
     header_timeout: "5s",
     read_timeout: "5s",
   };

@@ -1,42 +1,50 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Server as HttpsServer } from "node:https";
 import {
   type Component,
+  type ConfigFault,
   type Consumer,
   durationMs,
   fanout,
+  isLoopback,
   type Logs,
   measureReceiver,
+  parseEndpoint,
   type PipelineInputs,
   type ReceiverSpec,
   type Runtime,
+  type SentBy,
   sizeBytes,
   type Traces,
 } from "@countersign/pipeline";
 import { errorCode } from "@countersign/model";
-import {
-  asksForLoopback,
-  ENDPOINT_SCHEMA,
-  endpointOf,
-  listen,
-  loopbackOnly,
-  stopListening,
-} from "../listen.ts";
+import { tokenCheckOf } from "../extensions/bearer-auth.ts";
+import { ENDPOINT_SCHEMA, endpointOf, listen, stopListening } from "../listen.ts";
 import { type BodyLimits, contentEncoding, readBody } from "../otlp/body.ts";
+import { answerBrokenRequests } from "../otlp/broken-request.ts";
 import { decodeJson } from "../otlp/decode-json.ts";
 import { decodeProto } from "../otlp/decode-proto.ts";
 import { encodeProto } from "../otlp/encode-proto.ts";
-import { faultOf, FAULTS, RequestFault } from "../otlp/http-fault.ts";
+import { faultOf, FAULTS, type HttpFault, RequestFault } from "../otlp/http-fault.ts";
 import { LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
-import { sendAccepted, sendFault, type WireFormat, wireFormat } from "../otlp/response.ts";
+import { isGrpc, sendAccepted, sendFault, type WireFormat, wireFormat } from "../otlp/response.ts";
+import { whoSends, type WhoSends } from "../otlp/who-sends.ts";
 import { wireTraces } from "../otlp/wire-traces.ts";
+import { createThrottledLog, type ThrottledLog } from "../throttled-log.ts";
+import { checkTls, TLS_SCHEMA, type TlsConfig } from "../tls.ts";
+import { createServerTls, type ServerTls } from "../tls-server.ts";
 
 interface HttpConfig {
   readonly endpoint: string;
+  readonly tls?: TlsConfig;
+  readonly auth?: string;
   readonly max_request_body_size: string;
   readonly max_decompressed_size: string;
   readonly max_concurrent_requests: number;
+  readonly max_connections: number;
   readonly header_timeout: string;
   readonly read_timeout: string;
+  readonly idle_timeout: string;
 }
 
 interface Config {
@@ -62,7 +70,7 @@ export const otlpReceiver: ReceiverSpec = {
   type: "otlp",
   stability: "beta",
   summary:
-    "OTLP over HTTP (protobuf and JSON, gzip): spans, and sealed events as log records. 200 means taken over.",
+    "OTLP over HTTP (protobuf and JSON, gzip, zstd): spans, and sealed events as log records. 200 means taken over.",
   signals: ["traces", "decisions"],
   gives: { traces: "traces", decisions: "logs" },
   config: {
@@ -81,6 +89,11 @@ export const otlpReceiver: ReceiverSpec = {
             default: {},
             properties: {
               endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:4318" },
+              tls: TLS_SCHEMA,
+              auth: {
+                type: "string",
+                description: "Id of a bearer_auth extension: a request needs one of its tokens.",
+              },
               max_request_body_size: size("4MiB", "Longest body as it comes over the wire: 4MiB."),
               max_decompressed_size: size("16MiB", "Longest body after decompression: 16MiB."),
               max_concurrent_requests: {
@@ -91,33 +104,90 @@ export const otlpReceiver: ReceiverSpec = {
                 description:
                   "Requests at once; one more is answered 503. Times max_decompressed_size, it bounds memory.",
               },
-              header_timeout: duration("5s", "Time for a request's headers: 5s."),
+              max_connections: {
+                type: "integer",
+                minimum: 1,
+                maximum: 65_535,
+                default: 1024,
+                description: "Connections at once, idle ones too; one more is closed.",
+              },
+              header_timeout: duration(
+                "5s",
+                "Time for a handshake, and for a request's headers: 5s.",
+              ),
               read_timeout: duration("15s", "Time for a whole request: 15s."),
+              idle_timeout: duration(
+                "60s",
+                "How long a connection without a request is kept: 60s.",
+              ),
             },
           },
         },
       },
     },
   },
-  check: ({ protocols }: Config) =>
-    loopbackOnly(protocols.http.endpoint, ["protocols", "http", "endpoint"]),
+  check: ({ protocols: { http } }: Config) => [
+    ...(http.tls === undefined ? [] : checkTls(http.tls, TLS)),
+    ...checkWhoSends(http),
+  ],
+  references: ({ protocols: { http } }: Config) =>
+    http.auth === undefined
+      ? []
+      : [{ path: [...HTTP, "auth"], id: http.auth, kind: "extension", types: ["bearer_auth"] }],
   create: (config: Config, runtime, next) => new OtlpReceiver(config.protocols.http, runtime, next),
 };
+
+const HTTP = ["protocols", "http"];
+const TLS = "protocols.http.tls.";
+
+/** Whoever can reach an address that is not this machine's must say who they are. */
+function checkWhoSends({ endpoint, tls, auth }: HttpConfig): readonly ConfigFault[] {
+  const host = parseEndpoint(endpoint)?.host;
+  if (auth !== undefined && tls?.clients !== undefined) {
+    const fix = "remove one of the two; `client_ca` may stay beside `auth`";
+    const message = "says by tokens who sends, and `tls.clients` says it by certificates";
+    return [{ path: [...HTTP, "auth"], message, fix }];
+  }
+  if (host === undefined || isLoopback(host)) return [];
+  if (auth === undefined && tls?.clients === undefined) {
+    const message = "is not a loopback address, and senders would not have to say who they are";
+    const fix =
+      "set `auth` to a bearer_auth extension, or `tls.client_ca` and `tls.clients`, or listen on 127.0.0.1";
+    return [{ path: [...HTTP, "endpoint"], message, fix }];
+  }
+  if (tls !== undefined) return [];
+  const message = "has no `tls`: tokens and events cross the network in clear";
+  const fix = "set `tls`, unless a proxy before it ends TLS and nothing else can reach it";
+  return [{ path: [...HTTP, "endpoint"], message, fix, severity: "warning" }];
+}
 
 interface Route {
   readonly message: Message;
   readonly consumer: Consumer<Traces> | Consumer<Logs>;
 }
 
+interface Taken extends Route {
+  readonly format: WireFormat;
+  readonly sentBy: SentBy | undefined;
+}
+
 const MAX_HEADER_BYTES = 16 * 1024;
+/** A connection on which nothing moves, although a request or an answer is under way. */
+const STALLED_MS = 120_000;
+/** What is left of a refused body is read, up to here, so that the connection can be used again or the answer be seen. */
+const MAX_UNREAD_BYTES = 256 * 1024;
+const LINGER_MS = 2000;
 
 class OtlpReceiver implements Component {
   readonly #config: HttpConfig;
   readonly #runtime: Runtime;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #limits: BodyLimits;
-  readonly #server: Server;
   readonly #cancel = new AbortController();
+  readonly #refusals: ThrottledLog;
+  #tls: ServerTls | undefined;
+  #server: Server | HttpsServer | undefined;
+  #whoSends: WhoSends | undefined;
   #active = 0;
   /** Where it listens, once started: `http://127.0.0.1:4318`. */
   url = "";
@@ -125,21 +195,12 @@ class OtlpReceiver implements Component {
   constructor(config: HttpConfig, runtime: Runtime, next: PipelineInputs) {
     this.#config = config;
     this.#runtime = runtime;
+    this.#refusals = createThrottledLog(runtime.log);
     this.#routes = routesOf(next, runtime);
     this.#limits = {
       maxBytes: sizeBytes(config.max_request_body_size),
       maxDecompressedBytes: sizeBytes(config.max_decompressed_size),
     };
-    this.#server = createServer(
-      {
-        headersTimeout: durationMs(config.header_timeout),
-        requestTimeout: durationMs(config.read_timeout),
-        connectionsCheckingInterval: 1000,
-        maxHeaderSize: MAX_HEADER_BYTES,
-      },
-      (request, response) => void this.#answer(request, response),
-    );
-    this.#server.maxConnections = 4 * config.max_concurrent_requests;
     const labels = { receiver: runtime.id };
     runtime.metrics.gauge(
       "receiver_in_flight_requests",
@@ -150,11 +211,45 @@ class OtlpReceiver implements Component {
   }
 
   async start(): Promise<void> {
-    this.url = await listen(this.#server, endpointOf(this.#config.endpoint), this.#runtime.id);
-    this.#runtime.log.info("listening", { url: this.url });
+    const { tls, auth, endpoint } = this.#config;
+    const { id, service, log } = this.#runtime;
+    this.#tls = tls === undefined ? undefined : createServerTls(tls, TLS, this.#runtime);
+    this.#whoSends = whoSends({
+      ...(auth === undefined ? {} : { tokens: tokenCheckOf(service.extension(auth), id) }),
+      isMutualTls: tls?.client_ca !== undefined,
+      clients: () => this.#tls?.clients,
+    });
+    this.#server = this.#createServer();
+    this.url = await listen(this.#server, endpointOf(endpoint), id);
+    this.#tls?.watch();
+    log.info("listening", { url: this.url });
+  }
+
+  #createServer(): Server | HttpsServer {
+    const config = this.#config;
+    const options = {
+      headersTimeout: durationMs(config.header_timeout),
+      requestTimeout: durationMs(config.read_timeout),
+      keepAliveTimeout: durationMs(config.idle_timeout),
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    };
+    const listener = (request: IncomingMessage, response: ServerResponse): void =>
+      void this.#answer(request, response);
+    const server = this.#tls?.createServer(options, listener) ?? createServer(options, listener);
+    server.setTimeout(STALLED_MS);
+    server.maxConnections = config.max_connections;
+    server.on("drop", () => this.#count("too_many_connections"));
+    answerBrokenRequests(server, (reason, address) => {
+      this.#count(reason);
+      this.#refusals.warn("something came that is no request", { reason, address: address ?? "" });
+    });
+    return server;
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
+    this.#tls?.close();
+    if (this.#server === undefined) return;
     const cut = (): void => this.#cancel.abort();
     deadline.addEventListener("abort", cut, { once: true });
     await stopListening(this.#server, deadline);
@@ -166,12 +261,13 @@ class OtlpReceiver implements Component {
     const admitted = this.#active < this.#config.max_concurrent_requests;
     this.#active += 1;
     try {
+      const sentBy = this.#whoSends?.(request);
       const route = this.#admit(request, format);
       if (!admitted) throw new RequestFault(FAULTS.busy);
-      await this.#take(request, route, format as WireFormat);
+      await this.#take(request, { ...route, format: format as WireFormat, sentBy });
       sendAccepted(response, format as WireFormat);
     } catch (error) {
-      this.#refuse(request, response, error, format ?? "json");
+      this.#refuse(request, response, { fault: this.#faultOf(error), format: format ?? "json" });
     } finally {
       this.#active -= 1;
     }
@@ -179,7 +275,7 @@ class OtlpReceiver implements Component {
 
   /** What can be refused before a byte of the body is read. */
   #admit(request: IncomingMessage, format: WireFormat | undefined): Route {
-    if (!asksForLoopback(request)) throw new RequestFault(FAULTS.foreignHost);
+    if (isGrpc(request.headers["content-type"])) throw new RequestFault(FAULTS.grpc);
     const route = this.#routes.get((request.url ?? "").split("?", 1)[0] as string);
     if (route === undefined) throw new RequestFault(FAULTS.notFound);
     if (request.method !== "POST") throw new RequestFault(FAULTS.method);
@@ -187,26 +283,22 @@ class OtlpReceiver implements Component {
     return route;
   }
 
-  async #take(
-    request: IncomingMessage,
-    { message, consumer }: Route,
-    format: WireFormat,
-  ): Promise<void> {
+  async #take(request: IncomingMessage, route: Taken): Promise<void> {
     const encoding = contentEncoding(request.headers["content-encoding"]);
     if (encoding === undefined) throw new RequestFault(FAULTS.encoding);
     const body = await readBody(request, encoding, this.#limits);
-    const batch = this.#read(body, message, format);
-    await consumer.consume(batch, this.#cancel.signal);
+    await route.consumer.consume(this.#read(body, route), this.#cancel.signal);
   }
 
   /** Spans stay bytes, whichever encoding they came in; who makes objects of them is whoever needs some. */
-  #read(body: Buffer, message: Message, format: WireFormat): never {
-    if (message === TRACE_REQUEST && format === "proto") return wireTraces(body) as never;
+  #read(body: Buffer, { message, format, sentBy }: Taken): never {
+    const by = sentBy === undefined ? {} : { sentBy };
+    if (message === TRACE_REQUEST && format === "proto") return wireTraces(body, by) as never;
     const decode = format === "proto" ? decodeProto : decodeJson;
     const { value, unknownFields } = decode<never>(body, message);
     if (unknownFields > 0) this.#countUnknown(unknownFields);
-    if (message === TRACE_REQUEST) return wireTraces(encodeProto(value, message)) as never;
-    return withDefaults(value, message);
+    if (message === TRACE_REQUEST) return wireTraces(encodeProto(value, message), by) as never;
+    return withDefaults(value, message, by);
   }
 
   #countUnknown(fields: number): void {
@@ -216,24 +308,62 @@ class OtlpReceiver implements Component {
       .add(fields);
   }
 
-  #refuse(
-    request: IncomingMessage,
-    response: ServerResponse,
-    error: unknown,
-    format: WireFormat,
-  ): void {
-    const fault = faultOf(error);
+  #faultOf(error: unknown): HttpFault {
     const code = errorCode(error);
     if (!(error instanceof RequestFault) && (code === undefined || code === "BUG")) {
       this.#runtime.log.error("a batch could not be processed", {
         error: error instanceof Error ? error.message : "not an error",
       });
     }
-    if (response.destroyed || response.headersSent) return;
-    sendFault(response, format, fault);
-    // What the sender still sends is not read; it sees the answer first.
-    response.once("finish", () => request.destroy());
+    return faultOf(error);
   }
+
+  #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { fault, format }: { fault: HttpFault; format: WireFormat },
+  ): void {
+    this.#count(fault.reason);
+    const isStranger = STRANGERS.has(fault.status);
+    if (isStranger) {
+      const address = request.socket.remoteAddress ?? "";
+      this.#refusals.warn("a sender was refused", { reason: fault.reason, address });
+    }
+    if (response.destroyed || response.headersSent) return;
+    const isLast = isStranger || !isSmall(request);
+    sendFault(response, { format, fault, isLast });
+    if (isLast) response.once("finish", () => linger(request));
+  }
+
+  #count(reason: string): void {
+    const help = "Requests, and connections, that were refused, by the reason.";
+    const labels = { receiver: this.#runtime.id, reason };
+    this.#runtime.metrics.counter("receiver_refused_requests", help, labels).add();
+  }
+}
+
+/** Who is not let in. */
+const STRANGERS: ReadonlySet<number> = new Set([401, 403, 429]);
+
+/** What was not read of it is little: cheaper to read than a new connection. */
+function isSmall({ complete, headers }: IncomingMessage): boolean {
+  return complete || Number(headers["content-length"] ?? Number.NaN) <= MAX_UNREAD_BYTES;
+}
+
+/** Closing on a sender that still writes would reset the connection, and it would never see the answer. */
+function linger(request: IncomingMessage): void {
+  if (request.complete) return;
+  let left = MAX_UNREAD_BYTES;
+  const end = (): void => {
+    clearTimeout(timer);
+    request.destroy();
+  };
+  const timer = setTimeout(end, LINGER_MS).unref();
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) end();
+  });
+  request.once("end", end).once("close", end);
 }
 
 function routesOf(next: PipelineInputs, runtime: Runtime): ReadonlyMap<string, Route> {
@@ -255,7 +385,7 @@ function routesOf(next: PipelineInputs, runtime: Runtime): ReadonlyMap<string, R
 }
 
 /** An empty request is a legal one. */
-function withDefaults(value: object, message: Message): never {
+function withDefaults(value: object, message: Message, by: { sentBy?: SentBy }): never {
   const [list] = message.fields;
-  return { [(list as { name: string }).name]: [], ...value } as never;
+  return { [(list as { name: string }).name]: [], ...value, ...by } as never;
 }
