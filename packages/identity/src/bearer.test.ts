@@ -140,6 +140,20 @@ describe("present but invalid denies", () => {
     expect(await resolve(await idp.sign(claims(more)))).toEqual(INVALID);
   });
 
+  test.each([
+    ["at_hash", { at_hash: "x" }],
+    ["c_hash", { c_hash: "x" }],
+    ["a nonce", { nonce: "x" }],
+    ["Keycloak's type", { typ: "ID" }],
+  ])("an ID token of a client that is called like the audience: %s", async (_by, more) => {
+    expect(await resolve(await idp.sign(claims(more)))).toEqual(INVALID);
+  });
+
+  test("an access token that repeats the nonce of its login is none (older Keycloak)", async () => {
+    const token = await idp.sign(claims({ typ: "Bearer", nonce: "x" }));
+    expect(await resolve(token)).toMatchObject({ kind: "human" });
+  });
+
   test.each([["id_token+jwt"], ["dpop+jwt"], ["logout+jwt"]])("of type %s", async (typ) => {
     expect(await resolve(await idp.sign(claims(), { header: { typ } }))).toEqual(INVALID);
   });

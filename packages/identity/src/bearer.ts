@@ -1,4 +1,5 @@
 import { errorCode } from "@countersign/model";
+import type { JWTPayload } from "jose";
 import type { CallEvidence, IdentityResult } from "./identity.ts";
 import { isObject } from "./key-bound-jws.ts";
 import { createSubjectToken } from "./subject-token.ts";
@@ -60,7 +61,21 @@ async function verify(
 }
 
 function isFor(audience: string, { payload, type }: SignedToken): boolean {
-  return TOKEN_TYPES.has(type) && audiencesOf(payload)?.includes(audience) === true;
+  if (!TOKEN_TYPES.has(type) || isIdToken(payload)) return false;
+  return audiencesOf(payload)?.includes(audience) === true;
+}
+
+/**
+ * Where the audience is also the name of a client, its ID tokens have the same `aud`, and travel where no access token may: in
+ * addresses (`id_token_hint`), in pages. Most have no type in the header, so they are told by what only they carry (OpenID Connect
+ * Core, sections 2 and 3.3.2.11), and by Keycloak's claim `typ`: its older access tokens, of type `Bearer`, repeat the `nonce`.
+ */
+function isIdToken(payload: JWTPayload): boolean {
+  const typ = payload["typ"];
+  if (typ === "ID" || payload["at_hash"] !== undefined || payload["c_hash"] !== undefined) {
+    return true;
+  }
+  return payload["nonce"] !== undefined && typ === undefined;
 }
 
 function identityOf(
