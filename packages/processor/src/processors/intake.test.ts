@@ -182,6 +182,28 @@ test.each<[string, LogRecord]>([
   expect(quarantined).toEqual([]);
 });
 
+test.each([
+  [{ tenant: "acme", emitter: "tickets-test" }, undefined],
+  [{ tenant: "acme", emitter: "tickets-*" }, undefined],
+  [{ tenant: "acme", emitter: "*-test" }, undefined],
+  [{ tenant: "acme", emitter: "*" }, undefined],
+  [{ tenant: "acme", emitter: "tickets" }, "emitter_mismatch"],
+  [{ tenant: "acme", emitter: "tickets-test-*" }, "emitter_mismatch"],
+  [{ tenant: "acme", emitter: "billing-*" }, "emitter_mismatch"],
+  [{ tenant: "acme", emitter: "" }, "emitter_mismatch"],
+  [{ tenant: "acm", emitter: "*" }, "tenant_mismatch"],
+  [{ tenant: "Acme", emitter: "*" }, "tenant_mismatch"],
+])("who sends as %j sends for its own tenant and emitters only: %s", async (sentBy, reason) => {
+  const { intake, events, dead } = bench();
+  const sealed = sealedEvents(2);
+  await intake.consume({ ...logsOf(sealed.map(logRecord)), sentBy }, SIGNAL);
+  const hashes = sealed.map(({ hash }) => hash);
+  expect(events.map(({ hash }) => hash)).toEqual(reason === undefined ? hashes : []);
+  expect(dead.map((letter) => [letter.reason, letter.hash])).toEqual(
+    reason === undefined ? [] : hashes.map((hash) => [reason, hash]),
+  );
+});
+
 test("unknown members and reasons of a known major pass: emitters may be newer", async () => {
   const record = changed((event) => {
     event.data["reason"] = "brand_new";

@@ -22,7 +22,9 @@ import type {
   ProcessorSpec,
   ResourceLogs,
   Runtime,
+  SentBy,
 } from "@countersign/pipeline";
+import { mayBe } from "../credentials.ts";
 
 interface Config {
   readonly tenants?: readonly string[];
@@ -65,9 +67,12 @@ type Rejection =
   | "schema_invalid"
   | "not_from_emitter"
   | "source_mismatch"
-  | "tenant_unknown";
+  | "tenant_unknown"
+  | "tenant_mismatch"
+  | "emitter_mismatch";
 
 interface Sorted {
+  readonly sentBy: SentBy | undefined;
   readonly events: SealedEvent[];
   readonly dead: Letter[];
   readonly quarantined: Letter[];
@@ -119,8 +124,9 @@ class Intake implements Component, Consumer<Logs> {
   }
 
   #sort(batch: Logs): Sorted {
-    const sorted: Sorted = { events: [], dead: [], quarantined: [], foreign: 0 };
-    for (const record of recordsOf(batch.resourceLogs)) {
+    const { resourceLogs, sentBy } = batch;
+    const sorted: Sorted = { sentBy, events: [], dead: [], quarantined: [], foreign: 0 };
+    for (const record of recordsOf(resourceLogs)) {
       if (isOurs(record)) this.#admit(record, sorted);
       else sorted.foreign += 1;
     }
@@ -133,7 +139,7 @@ class Intake implements Component, Consumer<Logs> {
       sorted.dead.push(this.#letter("body_missing"));
       return;
     }
-    const checked = this.#check(record, bytes);
+    const checked = this.#check(record, bytes, sorted.sentBy);
     if ("reason" in checked) {
       this.#reject(bytes, checked, sorted);
       return;
@@ -154,6 +160,7 @@ class Intake implements Component, Consumer<Logs> {
   #check(
     record: LogRecord,
     bytes: Uint8Array,
+    sentBy: SentBy | undefined,
   ): { event: SealedEvent } | { reason: Rejection; detail?: string; hash?: string } {
     const hash = attribute(record, ATTR_EVENT_HASH);
     if (hash === undefined) return { reason: "hash_missing" };
@@ -169,7 +176,10 @@ class Intake implements Component, Consumer<Logs> {
     if (problem !== undefined) {
       return { reason: "schema_invalid", detail: `${problem.path} ${problem.message}`, hash };
     }
-    const reason = originFault(event.event) ?? this.#tenantFault(event.event);
+    const reason =
+      originFault(event.event) ??
+      this.#tenantFault(event.event) ??
+      (sentBy === undefined ? undefined : senderFault(event.event, sentBy));
     return reason === undefined ? { event } : { reason, hash };
   }
 
@@ -259,4 +269,13 @@ function originFault(event: CountersignEvent): Rejection | undefined {
   const chain = "chain" in event.data ? event.data.chain : undefined;
   if (kindOf(event.type) === "withheld" || chain === undefined) return "not_from_emitter";
   return event.source === EMITTER_SOURCE_PREFIX + chain.emitter ? undefined : "source_mismatch";
+}
+
+/** A credential sends for one tenant, and for the emitters of its pattern. */
+function senderFault({ data }: CountersignEvent, sentBy: SentBy): Rejection | undefined {
+  if (data.tenant !== sentBy.tenant) return "tenant_mismatch";
+  const chain = "chain" in data ? data.chain : undefined;
+  return chain === undefined || mayBe(chain.emitter, sentBy.emitter)
+    ? undefined
+    : "emitter_mismatch";
 }
