@@ -291,17 +291,24 @@ describe.skipIf(program === undefined)("exporter and receiver", () => {
     await cluster.topic({ name: "outage" });
     const exporter = await started(exporterOf(kafka, "outage", { timeout: "2s" }));
     const got = new Set<string>();
+    let refusing = false;
     await started(
       receiverOf(kafka, {
         topic: "outage",
         group: "outage",
         consume: async ({ events }) => {
+          // Paused and resumed all the while, also as the connection goes.
+          if (refusing) throw new CountersignError("OVERLOADED", "x: full", { retryAfterMs: 20 });
           for (const { hash } of events) got.add(hash);
         },
       }),
     );
     const before = eventsOf(10);
     await exporter.consume({ events: before }, SIGNAL);
+    await until("what was sent is read", () => got.size === 10);
+    refusing = true;
+    const waiting = eventsOf(5);
+    await exporter.consume({ events: waiting }, SIGNAL);
     await cluster.nodes[0]?.kill();
     const during = eventsOf(10);
     await expect(exporter.consume({ events: during }, SIGNAL)).rejects.toMatchObject({
@@ -316,9 +323,10 @@ describe.skipIf(program === undefined)("exporter and receiver", () => {
         () => false,
       ),
     );
+    refusing = false;
     await until(
       "all is read",
-      () => [...before, ...during].every(({ hash }) => got.has(hash)),
+      () => [...before, ...waiting, ...during].every(({ hash }) => got.has(hash)),
       60_000,
     );
   });

@@ -200,7 +200,7 @@ class GroupFeed implements AuditFeed {
     this.#ends.clear();
     const idle = partitions.filter((partition) => !this.#works.has(partition));
     if (idle.length > 0 && !this.#stopping.signal.aborted)
-      this.#consumer?.resume([{ topic, partitions: idle }]);
+      unlessGone(() => this.#consumer?.resume([{ topic, partitions: idle }]));
     this.#options.note({ kind: "joined", partitions });
   }
 
@@ -246,7 +246,8 @@ class GroupFeed implements AuditFeed {
   }
 
   #pause(consumer: Consumer, partition: number): void {
-    consumer.pause([{ topic: this.#options.topic, partitions: [partition] }]);
+    const { topic } = this.#options;
+    unlessGone(() => consumer.pause([{ topic, partitions: [partition] }]));
   }
 
   /** A finished batch: on with the next, again after a pause, or not at all. */
@@ -264,8 +265,10 @@ class GroupFeed implements AuditFeed {
       this.#works.delete(partition);
       if (this.#stopping.signal.aborted) return;
       const { topic } = this.#options;
-      consumer.seek({ topic, partition, offset: String(work.next) });
-      consumer.resume([{ topic, partitions: [partition] }]);
+      unlessGone(() => {
+        consumer.seek({ topic, partition, offset: String(work.next) });
+        consumer.resume([{ topic, partitions: [partition] }]);
+      });
     };
     if (end.kind === "done") {
       if (paused) resume();
@@ -298,5 +301,14 @@ class GroupFeed implements AuditFeed {
     this.#next.set(partition, first);
     if (expected === undefined || first <= expected) return;
     this.#options.note({ kind: "skipped", partition, offsets: first - expected });
+  }
+}
+
+/** A consumer on its way out refuses to be told anything; the next one begins at the stored position. */
+function unlessGone(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (faultOf(error).type !== "KafkaJSNonRetriableError") throw error;
   }
 }
