@@ -45,6 +45,15 @@ async function failure(from: CredentialSource): Promise<string> {
   return message;
 }
 
+test("an answer that was kept by a clock that was ahead is asked for again", async () => {
+  const from = source();
+  nowMs += 3_600_000;
+  expect(await current(from)).toBeUndefined();
+  nowMs -= 3_600_000;
+  helper.gives(credential);
+  expect(await current(from)).toEqual(credential);
+});
+
 describe("a helper that works", () => {
   test("is asked for an audience and resources, without a shell, and its credential is taken", async () => {
     helper.gives(credential);

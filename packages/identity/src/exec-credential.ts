@@ -30,6 +30,7 @@ const MAX_AUDIENCES = 64;
 interface Answer {
   readonly credential: Credential | undefined;
   readonly error?: CountersignError;
+  readonly atMs: number;
   readonly keepUntilMs: number;
 }
 
@@ -50,11 +51,17 @@ class ExecSource implements CredentialSource {
     if (signal.aborted) throw cancelled();
     const known = this.#answers.get(audience);
     const answer =
-      known !== undefined && this.#clock() < known.keepUntilMs
+      known !== undefined && this.#isInForce(known)
         ? known
         : await this.#waitFor(this.#run(audience), signal);
     if (answer.error !== undefined) throw answer.error;
     return answer.credential;
+  }
+
+  /** An answer of a time that is yet to come was kept by a clock that was wrong. */
+  #isInForce({ atMs, keepUntilMs }: Answer): boolean {
+    const nowMs = this.#clock();
+    return atMs <= nowMs && nowMs < keepUntilMs;
   }
 
   /** A run never rejects: whatever does is the caller's abort. */
@@ -86,15 +93,15 @@ class ExecSource implements CredentialSource {
       timeoutMs,
     });
     const nowMs = this.#clock();
+    const soon = { atMs: nowMs, keepUntilMs: nowMs + ASK_AGAIN_AFTER_MS };
     try {
       const credential = credentialOf(run, nowMs);
-      if (credential === undefined) return { credential, keepUntilMs: nowMs + ASK_AGAIN_AFTER_MS };
+      if (credential === undefined) return { credential, ...soon };
       const lifeMs = credential.expiresAtMs - nowMs;
       const renewMs = Math.max(lifeMs - RENEW_BEFORE_MS, lifeMs * RENEW_AT_SHARE);
-      return { credential, keepUntilMs: nowMs + renewMs };
+      return { credential, atMs: nowMs, keepUntilMs: nowMs + renewMs };
     } catch (error) {
-      const keepUntilMs = nowMs + ASK_AGAIN_AFTER_MS;
-      return { credential: undefined, error: error as CountersignError, keepUntilMs };
+      return { credential: undefined, error: error as CountersignError, ...soon };
     }
   }
 

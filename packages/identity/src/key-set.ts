@@ -56,7 +56,7 @@ class CachedKeySet implements KeySet {
   }
 
   async current(fresherThan?: Keys): Promise<Keys | undefined> {
-    const age = this.#clock() - (this.#keys?.fetchedAtMs ?? Number.NEGATIVE_INFINITY);
+    const age = this.#sinceMs(this.#keys?.fetchedAtMs ?? Number.NEGATIVE_INFINITY);
     if (fresherThan !== undefined) {
       if (this.#keys !== undefined && this.#keys !== fresherThan) return this.#keys;
       return age < REFETCH_COOLDOWN_MS ? undefined : this.#refresh();
@@ -70,10 +70,16 @@ class CachedKeySet implements KeySet {
     }
   }
 
+  /** A time that is yet to come was read off a clock that was wrong: how long ago it was is not known, so it was too long ago. */
+  #sinceMs(thenMs: number): number {
+    const ms = this.#clock() - thenMs;
+    return ms < 0 ? Number.POSITIVE_INFINITY : ms;
+  }
+
   /** One fetch at a time, shared by all that wait; after a failure the next one waits a moment. */
   #refresh(): Promise<Keys> {
     if (this.#pending !== undefined) return this.#pending;
-    if (this.#clock() - this.#failedAtMs < RETRY_COOLDOWN_MS) {
+    if (this.#sinceMs(this.#failedAtMs) < RETRY_COOLDOWN_MS) {
       return Promise.reject(unavailable("the last attempt failed a moment ago"));
     }
     const pending = this.#load().then(
