@@ -17,6 +17,8 @@ const PATH = "/callback";
 const MAX_CONNECTIONS = 16;
 const MAX_HEADER_BYTES = 16 * 1024;
 const REQUEST_TIMEOUT_MS = 5000;
+/** Node looks for late requests every 30 s by default: 16 silent connections would keep the browser out for as long. */
+const CHECK_INTERVAL_MS = 500;
 
 class Loopback implements RedirectListener {
   readonly #server: Server;
@@ -28,7 +30,11 @@ class Loopback implements RedirectListener {
   constructor(state: string) {
     this.#state = state;
     this.#server = createServer(
-      { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS },
+      {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      },
       (request, response) => this.#receive(request, response),
     );
     this.#server.headersTimeout = REQUEST_TIMEOUT_MS;
