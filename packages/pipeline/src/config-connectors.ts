@@ -38,7 +38,7 @@ function checkLogEnd(
     report: ConfigReport;
   },
 ): void {
-  for (const { id: pipeline, receivers, exporters } of of.ending) {
+  for (const { id: pipeline, receivers, processors, exporters } of of.ending) {
     const path = ["service", "pipelines", pipeline];
     const pulls = receivers.map((one) => of.components.of.receiver.get(one)?.spec);
     if (pulls.some((receiver) => receiver !== undefined && receiver.pulls !== true)) {
@@ -48,6 +48,10 @@ function checkLogEnd(
         message,
         "read from an `archive` or `kafka` receiver",
       );
+    }
+    if (processors.length > 0) {
+      const message = `connector ${id} has to see the log as it is`;
+      of.report.problem([...path, "processors"], message, "remove the processors");
     }
     if (exporters.length > 1) {
       const message = `connector ${id} may read parts of the log again, so it ends a pipeline alone`;

@@ -138,8 +138,8 @@ const problems = (pipelines: string): readonly string[] =>
   load(pipelines).problems.map(formatProblem);
 
 const STORY = `
-    decisions/findings: { receivers: [look], exporters: [out] }
-    decisions/look: { receivers: [log], processors: [step], exporters: [look] }
+    decisions/findings: { receivers: [look], processors: [step], exporters: [out] }
+    decisions/look: { receivers: [log], exporters: [look] }
     traces/foreign: { receivers: [in], exporters: [turn] }
     decisions: { receivers: [in, turn], exporters: [out] }
 `;
@@ -162,12 +162,12 @@ test("a connector starts after what it gives to, and stops after what gives to i
     return lines.indexOf(line);
   };
   expect(at("start out")).toBeLessThan(at("start look"));
-  expect(at("start look")).toBeLessThan(at("start step"));
-  expect(at("start step")).toBeLessThan(at("start log"));
+  expect(at("start step")).toBeLessThan(at("start look"));
+  expect(at("start look")).toBeLessThan(at("start log"));
   expect(at("start turn")).toBeLessThan(at("start in"));
-  expect(at("stop log")).toBeLessThan(at("stop step"));
-  expect(at("stop step")).toBeLessThan(at("stop look"));
-  expect(at("stop look")).toBeLessThan(at("stop out"));
+  expect(at("stop log")).toBeLessThan(at("stop look"));
+  expect(at("stop look")).toBeLessThan(at("stop step"));
+  expect(at("stop step")).toBeLessThan(at("stop out"));
   expect(lines.filter((line) => line === "start look")).toHaveLength(1);
 });
 
@@ -175,7 +175,7 @@ test("what goes into a connector comes out at every pipeline that begins in it",
   const { inputs, lines, graph } = world();
   for (const { consumer } of inputs.get("log")?.decisions ?? [])
     await consumer.consume({ events: [{} as never] }, SIGNAL);
-  expect(lines).toEqual(["through step", "through look", "at out"]);
+  expect(lines).toEqual(["through look", "through step", "at out"]);
   expect(graph.component("connector", "look")).toBeDefined();
 });
 
@@ -189,7 +189,7 @@ test("a receiver that keeps its place learns from where a connector has to read 
 
 test("a connector wants both ends, a log if it says so, and a pipeline of its own", () => {
   const text = problems(`
-    decisions: { receivers: [in], exporters: [look, out] }
+    decisions: { receivers: [in], processors: [step], exporters: [look, out] }
     decisions/b: { receivers: [turn], exporters: [out] }
     traces: { receivers: [look], exporters: [turn] }
 `).join("\n");
@@ -197,6 +197,7 @@ test("a connector wants both ends, a log if it says so, and a pipeline of its ow
   expect(text).toContain(
     "connector look may read parts of the log again, so it ends a pipeline alone",
   );
+  expect(text).toContain("connector look has to see the log as it is");
   expect(text).toContain("connector look does not do traces");
   const ends = problems(`
     decisions: { receivers: [turn], exporters: [copy/a] }

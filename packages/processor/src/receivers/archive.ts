@@ -66,9 +66,9 @@ class ArchiveReceiver implements Component {
     const archive = archiveOf(service.exporter(this.#config.from));
     if (archive === undefined)
       throw new CountersignError("BUG", `${id}: ${this.#config.from} is no archive exporter`);
-    for (const { pipeline, consumer } of this.#inputs) {
-      const cursor = await this.#openCursor(pipeline, archive);
-      this.#loops.push(this.#follow(archive, cursor, { pipeline, consumer }));
+    for (const input of this.#inputs) {
+      const cursor = await this.#openCursor(input.pipeline, archive);
+      this.#loops.push(this.#follow(archive, cursor, input));
     }
   }
 
@@ -108,12 +108,16 @@ class ArchiveReceiver implements Component {
   async #follow(
     archive: ArchiveHolder,
     cursor: Cursor,
-    to: { pipeline: string; consumer: Consumer<Decisions> },
+    to: PipelineInputs["decisions"][number],
   ): Promise<void> {
     const { log, origin } = archive;
     const stopping = this.#stopping.signal;
+    let rebuilt = to.rebuilding?.rebuildFrom(origin, 0) ?? cursor.position;
     while (!stopping.aborted) {
       try {
+        while (rebuilt < cursor.position && !stopping.aborted) {
+          rebuilt = await this.#handOnAgain(archive, rebuilt, { until: cursor.position, ...to });
+        }
         await log.wait(cursor.position, stopping);
         await this.#handOn(log, origin, cursor, to.consumer);
         this.#runtime.report({ state: "ok" });
@@ -142,6 +146,21 @@ class ArchiveReceiver implements Component {
       this.#cancel.signal,
     );
     await cursor.commit(last + 1n);
+  }
+
+  /** What was taken over before: for the state of who rebuilds it, and without a new position. */
+  async #handOnAgain(
+    { log, origin }: ArchiveHolder,
+    from: bigint,
+    { until, consumer }: { until: bigint; consumer: Consumer<Decisions> },
+  ): Promise<bigint> {
+    const rest = Number(until - from);
+    const entries = await log.read(from, Math.min(rest, BATCH_EVENTS));
+    const last = entries.at(-1)?.position ?? until - 1n;
+    const events = entries.map(({ event }) => event);
+    const range = { log: origin, partition: 0, first: from, last };
+    await consumer.consume({ events, origin: range, again: true }, this.#cancel.signal);
+    return last + 1n;
   }
 
   #note(error: unknown, pipeline: string): void {
