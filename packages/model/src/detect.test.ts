@@ -51,6 +51,9 @@ const SAMPLES: readonly (readonly [string, Detector])[] = [
   [`npm_${alnum.slice(0, 36)}`, "api_key"],
   [`glpat-${alnum.slice(0, 20)}`, "api_key"],
   [`key: hf_${alnum.slice(0, 34)}, thanks`, "api_key"],
+  // The first digit comes late.
+  [["sk", "live", `${"abcdEFGH".repeat(2)}klmnop7q`].join("_"), "api_key"],
+  [["xoxb", "abcdefghIJKLMNOPqrst4"].join("-"), "api_key"],
 ];
 
 test.each(SAMPLES)("%s", (text, detector) => {

@@ -167,6 +167,8 @@ export function findApiKey(scan: Scan, from: number): Match | undefined {
 }
 
 const MAX_KEY = 512;
+/** How far behind the least length of a key its first digit may be. */
+const DIGIT_REACH = 64;
 
 function keyEnd(scan: Scan, start: number, form: KeyForm): number | undefined {
   scan.work += 1;
@@ -175,7 +177,11 @@ function keyEnd(scan: Scan, start: number, form: KeyForm): number | undefined {
   // The least that makes it a key first, so that a text of nothing but prefixes is not read over and over.
   const least = runEnd(scan, body, form.accepts, form.min);
   if (least - body < form.min) return undefined;
-  if (form.digit === true && !/\d/.test(scan.text.slice(body, least))) return undefined;
+  if (form.digit === true) {
+    // A key may begin with twenty letters; further on it has a digit.
+    const reach = runEnd(scan, least, form.accepts, DIGIT_REACH);
+    if (!/\d/.test(scan.text.slice(body, reach))) return undefined;
+  }
   if (form.exact !== true) return runEnd(scan, least, form.accepts, MAX_KEY);
   return isAlphanumeric(codeAt(scan, least)) ? undefined : least;
 }
