@@ -112,11 +112,12 @@ class ArchiveReceiver implements Component {
   ): Promise<void> {
     const { log, origin } = archive;
     const stopping = this.#stopping.signal;
-    let rebuilt = to.rebuilding?.rebuildFrom(origin, 0) ?? cursor.position;
+    const until = cursor.position;
+    let rebuilt = to.rebuilding?.rebuildFrom(origin, 0) ?? until;
     while (!stopping.aborted) {
       try {
-        while (rebuilt < cursor.position && !stopping.aborted) {
-          rebuilt = await this.#handOnAgain(archive, rebuilt, { until: cursor.position, ...to });
+        while (rebuilt < until && !stopping.aborted) {
+          rebuilt = await this.#handOnAgain(archive, rebuilt, { until, ...to });
         }
         await log.wait(cursor.position, stopping);
         await this.#handOn(log, origin, cursor, to.consumer);
