@@ -2,38 +2,44 @@
 import type { Server } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Duplex } from "node:stream";
-import type { HttpFault } from "./http-fault.ts";
-import { FAULTS } from "./http-fault.ts";
+import type { TLSSocket } from "node:tls";
+import { FAULTS, type HttpFault } from "./http-fault.ts";
 
 /** Told about each, by a closed list of reasons. */
 export type CountBroken = (reason: string, address: string | undefined) => void;
 
+/** Time to send an answer before the connection is cut. */
+const LAST_WORDS_MS = 1000;
+
 /** Answers what the parser of a server refuses. */
 export function answerBrokenRequests(server: Server | HttpsServer, count: CountBroken): void {
+  const inHandshake = new WeakSet<object>();
+  // Before node:https makes a `clientError` of it: to a handshake that failed there is nothing to say.
+  server.prependListener("tlsClientError", (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    inHandshake.add(socket);
+    if (error.code === "ECONNRESET") return;
+    const isPlain = error.code === "ERR_SSL_HTTP_REQUEST";
+    count(isPlain ? "plain_http" : "tls_handshake", socket.remoteAddress);
+  });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
-    const address = (socket as { remoteAddress?: string }).remoteAddress;
-    // Sent by senders that go away: nothing to answer, nothing to count.
-    if (error.code === "ECONNRESET" || !socket.writable) {
+    // Nothing to answer, and where the sender went away nothing to count.
+    if (error.code === "ECONNRESET" || inHandshake.has(socket) || !socket.writable) {
       socket.destroy();
       return;
     }
-    if (error.code === "HPE_PAUSED_H2_UPGRADE" || isHttp2(error)) {
-      count("http2", address);
-      socket.end(HTTP_1_1_REQUIRED, () => socket.destroy());
-      return;
-    }
-    const fault = faultOfCode(error.code);
-    count(fault.reason, address);
-    socket.end(answerText(fault), () => socket.destroy());
+    const { reason, bytes } = answerTo(error);
+    count(reason, (socket as { remoteAddress?: string }).remoteAddress);
+    const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+    socket.once("close", () => clearTimeout(timer));
+    socket.end(bytes, () => socket.destroy());
   });
-  server.on(
-    "tlsClientError",
-    (error: NodeJS.ErrnoException, socket: { remoteAddress?: string }) => {
-      if (error.code === "ECONNRESET") return;
-      const isPlain = error.code === "ERR_SSL_HTTP_REQUEST";
-      count(isPlain ? "plain_http" : "tls_handshake", socket.remoteAddress);
-    },
-  );
+}
+
+function answerTo(error: NodeJS.ErrnoException): { reason: string; bytes: string | Buffer } {
+  if (error.code === "HPE_PAUSED_H2_UPGRADE" || isHttp2(error))
+    return { reason: "http2", bytes: HTTP_1_1_REQUIRED };
+  const fault = faultOfCode(error.code);
+  return { reason: fault.reason, bytes: answerText(fault) };
 }
 
 /** gRPC, and everybody else with prior knowledge of HTTP/2, begins with its preface (RFC 9113, section 3.4). */

@@ -6,8 +6,11 @@ import { FAULTS, RequestFault } from "./http-fault.ts";
 export type Compression = "gzip" | "zstd";
 
 /** Whether this Node can: zstd came with 22.15. */
-export function canDecompress(name: string): name is Compression {
-  return name === "gzip" || (name === "zstd" && typeof zlib.zstdDecompress === "function");
+export function canDecompress(
+  name: string,
+  library: { readonly zstdDecompress?: unknown } = zlib,
+): name is Compression {
+  return name === "gzip" || (name === "zstd" && library.zstdDecompress !== undefined);
 }
 
 /**

@@ -30,6 +30,7 @@ export interface RunningReceiver {
   /** A line of the metrics that begins like this; its value. */
   metric(name: string): number;
   stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** What is behind it, and how it is set. */
@@ -51,9 +52,7 @@ function input<Batch>(
 }
 
 /** Starts one on a free port; `await using` stops it. */
-export async function startReceiver(
-  parts: ReceiverParts,
-): Promise<RunningReceiver & AsyncDisposable> {
+export async function startReceiver(parts: ReceiverParts): Promise<RunningReceiver> {
   const metrics = createMetrics();
   const states: ComponentState[] = [];
   const http = {
