@@ -36,10 +36,9 @@ class DebugExporter implements Component, Consumer<Traces | Decisions> {
     return Promise.resolve();
   }
 
-  consume(batch: Traces | Decisions): Promise<void> {
+  async consume(batch: Traces | Decisions): Promise<void> {
     if ("events" in batch) this.#logEvents(batch);
     else this.#logSpans(batch);
-    return Promise.resolve();
   }
 
   #logEvents({ events }: Decisions): void {

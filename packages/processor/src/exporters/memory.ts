@@ -97,7 +97,7 @@ class MemoryExporter implements Component, Consumer<Traces>, TraceSource {
     return Promise.resolve();
   }
 
-  consume(batch: Traces): Promise<void> {
+  async consume(batch: Traces): Promise<void> {
     for (const { resource, scopeSpans = [] } of batch.resourceSpans) {
       const service = resource?.attributes?.find(({ key }) => key === "service.name")?.value
         ?.stringValue;
@@ -106,7 +106,6 @@ class MemoryExporter implements Component, Consumer<Traces>, TraceSource {
           if (span.traceId !== undefined) this.#hold(span.traceId, spanView(span, service));
       }
     }
-    return Promise.resolve();
   }
 
   trace(traceId: string): Promise<readonly SpanView[]> {

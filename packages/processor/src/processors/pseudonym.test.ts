@@ -90,13 +90,15 @@ test("the same value has the same pseudonym, in one attribute and under one key 
   expect(new Set([pseudonym("user.id", "a"), ...others]).size).toBe(4);
 });
 
+/** What is wrong with a configuration that has this key. */
+function check(key: string): readonly string[] {
+  const pseudonymise = { attributes: ["user.id"], key, kid: "k1" };
+  const config = { allow: [], action: "mask", pseudonymise };
+  const faults = redactProcessor.check?.(config as never) ?? [];
+  return faults.map(({ path, message }) => `${JSON.stringify(path)} ${message}`);
+}
+
 test("the key is there, and long enough", () => {
-  const check = (key: string): readonly string[] => {
-    const pseudonymise = { attributes: ["user.id"], key, kid: "k1" };
-    const config = { allow: [], action: "mask", pseudonymise };
-    const faults = redactProcessor.check?.(config as never) ?? [];
-    return faults.map(({ path, message }) => `${JSON.stringify(path)} ${message}`);
-  };
   expect(check("")).toHaveLength(1);
   expect(check("k".repeat(31))).toEqual([expect.stringContaining('["pseudonymise","key"]')]);
   expect(check("k".repeat(32))).toEqual([]);
