@@ -243,7 +243,7 @@ class RunningCluster implements KafkaCluster {
       ...config,
     };
     await admin.createTopics({
-      waitForLeaders: true,
+      waitForLeaders: false,
       topics: [
         {
           topic: name,
@@ -259,6 +259,19 @@ class RunningCluster implements KafkaCluster {
         },
       ],
     });
+    await this.#led(admin, name);
+  }
+
+  /** A broker that has just come back does not know the newest topic at once. */
+  async #led(admin: Admin, topic: string): Promise<void> {
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    for (;;) {
+      const found = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => undefined);
+      const partitions = found?.topics[0]?.partitions ?? [];
+      if (partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)) return;
+      if (Date.now() > deadline) throw new Error(`kafka: ${topic} has no leaders`);
+      await delay(100);
+    }
   }
 
   async dispose(): Promise<void> {

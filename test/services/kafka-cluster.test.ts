@@ -79,38 +79,39 @@ const values = (of: KafkaNode, topic: string, partition: number): string[] =>
 const both = (name: string) =>
   [0, 1].map((partition) => ({ partition, value: `${name}-${partition}` }));
 
+/** Whether the library acknowledged what it did not send. With the guard, everything is there. */
+async function losesAlone(topic: string): Promise<boolean> {
+  const config = { "min.insync.replicas": "1" };
+  await cluster.topic({ name: topic, assignment: [[1], [2]], config });
+  const producer = client(cluster.brokers).producer({ idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  onTestFinished(() => producer.disconnect());
+  await producer.send({ topic, messages: both("before") });
+  const log = logTo(cluster.brokers);
+  const append = (name: string) =>
+    Promise.all(
+      [0, 1].map((partition) => log.append({ topic, partition, records: [record(name)] }, 15_000)),
+    );
+  await append("warm");
+
+  // Both know by now that broker 2 leads partition 1. Broker 1 will answer for partition 0 before anybody learns better.
+  await move(topic, 1, 1);
+  const answer = await producer.send({ topic, messages: both("alone") });
+  await append("guarded");
+
+  expect(values(node(1), topic, 0)).toEqual(expect.arrayContaining(["alone-0", "guarded"]));
+  expect(values(node(1), topic, 1)).toContain("guarded");
+  const named = answer.some(({ partition }) => partition === 1);
+  return !named && !values(node(1), topic, 1).includes("alone-1");
+}
+
 describe.skipIf(program === undefined)("three brokers", () => {
   test("kafkajs alone resolves for a partition that it never sent; one partition a send does not", async () => {
-    await cluster.topic({
-      name: "moving",
-      assignment: [[1], [2]],
-      config: { "min.insync.replicas": "1" },
-    });
-    const producer = client(cluster.brokers).producer({ idempotent: true, maxInFlightRequests: 1 });
-    await producer.connect();
-    onTestFinished(() => producer.disconnect());
-    await producer.send({ topic: "moving", messages: both("before") });
-    const log = logTo(cluster.brokers);
-    await Promise.all(
-      [0, 1].map((partition) =>
-        log.append({ topic: "moving", partition, records: [record("warm")] }, 10_000),
-      ),
-    );
-
-    // Both know by now that broker 2 leads partition 1. Broker 1 will answer for partition 0 before anybody learns better.
-    await move("moving", 1, 1);
-    const answer = await producer.send({ topic: "moving", messages: both("alone") });
-    await Promise.all(
-      [0, 1].map((partition) =>
-        log.append({ topic: "moving", partition, records: [record("guarded")] }, 10_000),
-      ),
-    );
-
-    expect(values(node(1), "moving", 0)).toEqual(expect.arrayContaining(["alone-0", "guarded"]));
-    expect(values(node(1), "moving", 1)).toContain("guarded");
+    // It depends on which of two brokers answers first, so it gets some tries.
+    let lost = false;
+    for (let at = 0; at < 8 && !lost; at += 1) lost = await losesAlone(`moving-${at}`);
     // When this fails, kafkajs was mended: one partition a send is then a precaution only.
-    expect(answer.map(({ partition }) => partition)).toEqual([0]);
-    expect(values(node(1), "moving", 1)).not.toContain("alone-1");
+    expect(lost).toBe(true);
   });
 
   test("a partition without a leader fails alone, and is written to when the leader is back", async () => {
