@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
 import { safeEnvironment } from "./safe-environment.ts";
 
 /** One run of a platform tool. */
@@ -15,11 +16,8 @@ const MAX_STDOUT_BYTES = 16 * 1024;
 /** Its stdout; `undefined` when it is not there, fails, takes too long or says too much. No shell; its stderr goes nowhere. Never rejects. */
 export function runTool(program: string, run: ToolRun): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  const child = spawn(program, [...run.args], {
-    env: safeEnvironment(run.env),
-    stdio: ["pipe", "pipe", "ignore"],
-    windowsHide: true,
-  });
+  const child = start(program, run);
+  if (child === undefined) return Promise.resolve(undefined);
   const chunks: Buffer[] = [];
   let size = 0;
   const giveUp = (): void => {
@@ -44,4 +42,20 @@ export function runTool(program: string, run: ToolRun): Promise<string | undefin
   child.stdin.on("error", () => {}); // a tool may end without reading
   child.stdin.end(run.stdin ?? "");
   return promise;
+}
+
+/** `spawn` throws for some of what the system refuses (ENOTDIR, E2BIG), and for a NUL byte. */
+function start(
+  program: string,
+  { args, env }: ToolRun,
+): ChildProcessByStdio<Writable, Readable, null> | undefined {
+  try {
+    return spawn(program, [...args], {
+      env: safeEnvironment(env),
+      stdio: ["pipe", "pipe", "ignore"],
+      windowsHide: true,
+    });
+  } catch {
+    return undefined;
+  }
 }
