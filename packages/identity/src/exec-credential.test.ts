@@ -115,6 +115,7 @@ describe("how often", () => {
   test.each([
     ["ten minutes: a minute before its end", 600_000, 540_000],
     ["a minute: after four fifths", 60_000, 48_000],
+    ["twelve hours: after ten minutes, or a logout would not be heard", 43_200_000, 600_000],
   ])("a credential of %s is asked for again", async (_, lifeMs, keptMs) => {
     helper.gives({ ...credential, expiresAtMs: nowMs + lifeMs });
     const from = source();
@@ -122,7 +123,7 @@ describe("how often", () => {
     nowMs += keptMs - 1;
     expect(await current(from)).toBe(first);
     nowMs += 1;
-    helper.gives({ ...credential, token: "next" });
+    helper.gives({ ...credential, token: "next", expiresAtMs: nowMs + 1000 });
     expect(await current(from)).toMatchObject({ token: "next" });
     expect(helper.asked()).toHaveLength(2);
   });

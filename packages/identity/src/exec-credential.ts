@@ -23,6 +23,8 @@ const DEFAULT_TIMEOUT_MS = 8000;
 /** A credential is asked for again this long before it ends; or after four fifths of its life, if that is later. */
 const RENEW_BEFORE_MS = 60_000;
 const RENEW_AT_SHARE = 0.8;
+/** However long a helper says that its credential is good: a logout reaches this process within ten minutes. */
+const MAX_KEPT_MS = 600_000;
 /** After "nobody is logged in" and after a failure: calls in between get the same answer, not a process each. */
 const ASK_AGAIN_AFTER_MS = 1000;
 const MAX_AUDIENCES = 64;
@@ -99,7 +101,7 @@ class ExecSource implements CredentialSource {
       if (credential === undefined) return { credential, ...soon };
       const lifeMs = credential.expiresAtMs - nowMs;
       const renewMs = Math.max(lifeMs - RENEW_BEFORE_MS, lifeMs * RENEW_AT_SHARE);
-      return { credential, atMs: nowMs, keepUntilMs: nowMs + renewMs };
+      return { credential, atMs: nowMs, keepUntilMs: nowMs + Math.min(renewMs, MAX_KEPT_MS) };
     } catch (error) {
       return { credential: undefined, error: error as CountersignError, ...soon };
     }
