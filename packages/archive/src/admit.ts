@@ -77,8 +77,8 @@ async function lookUp(
   return known;
 }
 
-function placeOf(key: EventKey): string {
-  return `${key.epoch}/${key.seq}`;
+function placeOf({ epoch, seq, id = "" }: EventKey): string {
+  return `${epoch}/${seq}/${id}`;
 }
 
 /** Overlapping and repeated ranges become one, so that a batch of duplicates costs one walk. */

@@ -1,4 +1,5 @@
 import type { ComponentSpec } from "@countersign/pipeline";
+import { continuityConnector } from "./connectors/continuity.ts";
 import { archiveExporter } from "./exporters/archive.ts";
 import { debugExporter } from "./exporters/debug.ts";
 import { fileExporter } from "./exporters/file.ts";
@@ -25,6 +26,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   intakeProcessor,
   redactProcessor,
   filterProcessor,
+  continuityConnector,
   archiveExporter,
   kafkaExporter,
   memoryExporter,
