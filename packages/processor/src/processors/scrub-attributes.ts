@@ -36,13 +36,13 @@ export class AttributeScrub {
 
   /** Whether an attribute stays; if not it is left out. `depth` is that of its `KeyValue`. */
   attribute(record: number, depth: number): boolean {
-    const { index, check, words } = this.#pass;
+    const { bytes, index, check, words } = this.#pass;
     const body = index.body(record);
     const end = index.end(record);
     const look = index.isLoose(record) ? LOOK.unclear : this.#look(body, end);
     if (look === LOOK.keep) return true;
     if (look === LOOK.unclear) return this.#values.pair(record, depth, (key) => this.#ruleOf(key));
-    check.message(KEY_VALUE, body, end, depth);
+    if (!isPlain(bytes, body, end)) check.message(KEY_VALUE, body, end, depth);
     words.count("unknown_attribute");
     this.#pass.cut(record);
     return false;
@@ -105,6 +105,20 @@ export class AttributeScrub {
     }
     return false;
   }
+}
+
+/** A pair of the form that `#look` asks for, of which the value is text, and all is ASCII. */
+function isPlain(bytes: Buffer, body: number, end: number): boolean {
+  const keyEnd = body + 2 + (bytes[body + 1] as number);
+  const value = bodyOf(bytes, keyEnd + 1, end);
+  if (end - value < 2 || bytes[value] !== TAG.string) return false;
+  const text = bodyOf(bytes, value + 1, end);
+  return text >= 0 && isAscii(bytes, body + 2, keyEnd) && isAscii(bytes, text, end);
+}
+
+function isAscii(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if ((bytes[at] as number) >= 0x80) return false;
+  return true;
 }
 
 /** Where the bytes begin whose length stands at `at`, if they fill the rest and the length is short; else −1. */

@@ -1,6 +1,6 @@
 // Redaction on the bytes of a request, in one pass. What nobody has to change is copied as it came.
 import { FIELD } from "../otlp/field-index.ts";
-import { WireWriter } from "../otlp/wire.ts";
+import { WIRE } from "../otlp/wire.ts";
 import { AttributeScrub, type AttributeRules } from "./scrub-attributes.ts";
 import { ScrubPass } from "./scrub-pass.ts";
 import { ACTION, type Plan, TRACE_PLAN } from "./scrub-plan.ts";
@@ -210,13 +210,12 @@ class WireScrub {
 
   /** Counts stop at what their field can hold. */
   #writeDropped({ dropped }: Plan, seen: Seen, end: number): void {
-    const [attributes, events, links] = seen.dropped;
-    if (attributes + events + links === 0) return;
-    const writer = new WireWriter();
-    for (const [which, count] of seen.dropped.entries()) {
-      const number = dropped[which as 0 | 1 | 2];
-      if (count > 0 && number > 0) writer.varintField(number, BigInt(Math.min(MAX_COUNT, count)));
+    for (let which = 0; which < dropped.length; which += 1) {
+      const count = seen.dropped[which] as number;
+      if (count === 0) continue;
+      const tag = (dropped[which] as number) * 8 + WIRE.varint;
+      this.#pass.splice.replaceVarint(end, end, tag);
+      this.#pass.splice.replaceVarint(end, end, Math.min(MAX_COUNT, count));
     }
-    this.#pass.splice.replace(end, end, writer.finish());
   }
 }
