@@ -54,10 +54,14 @@ export interface Running {
 }
 
 /** Starts the processor as a process; rejects with what it said when it does not start. */
-export async function startProcessor(config: string): Promise<Running> {
+export async function startProcessor(
+  config: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> {
   const script = join(import.meta.dirname, "fixtures", "processor-child.ts");
   const child = spawn(process.execPath, ["--conditions=@countersign/source", script, config], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
   let errors = "";
   child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));

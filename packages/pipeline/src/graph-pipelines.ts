@@ -9,6 +9,7 @@ import { measureExporter } from "./measure.ts";
 import { createQueue } from "./queue.ts";
 import { createReceiptBook, type Receipt, type ReceiptBook, type Receipted } from "./receipts.ts";
 import { createRetry } from "./retry.ts";
+import { tracedExporter } from "./trace.ts";
 
 /** A pipeline without its receivers. */
 export interface BuiltPipeline {
@@ -88,7 +89,11 @@ function buildPipeline(shape: ConfiguredPipeline, context: Context): BuiltPipeli
   const book = bookOf(shape, context, retries);
   const edges = shape.exporters.map((id): Consumer<never> =>
     shape.signal === "traces"
-      ? measureExporter<Traces>(exporterOf(id, context), id, context.host.metrics)
+      ? measureExporter<Traces>(
+          tracedExporter<Traces>(exporterOf(id, context), id, context.host.trace),
+          id,
+          context.host.metrics,
+        )
       : decisionsEdge(id, { shape, context, retries, book }),
   );
   let head: Consumer<never> = fanout(edges);
@@ -133,7 +138,8 @@ function decisionsEdge(
   const { host } = context;
   const exporter = exporterOf(id, context);
   const counted = book?.within(id, exporter) ?? exporter;
-  const measured = measureExporter<Decisions>(counted, id, host.metrics);
+  const traced = tracedExporter<Decisions>(counted, id, host.trace);
+  const measured = measureExporter<Decisions>(traced, id, host.metrics);
   // What a connector cannot give on is not the fault of the events that it was made of.
   const lettered = context.connectors.has(id)
     ? measured

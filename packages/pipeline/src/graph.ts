@@ -13,6 +13,7 @@ import type {
   ReceiverSpec,
   ServiceHealth,
 } from "./spec.ts";
+import type { Trace } from "./trace.ts";
 
 /** What a graph needs from the service. */
 export interface GraphOptions {
@@ -20,6 +21,8 @@ export interface GraphOptions {
   readonly metrics: Metrics;
   /** A logger for a component. */
   readonly logger: (id: string) => Logger;
+  /** The service's own traces; absent: none. */
+  readonly trace?: Trace;
 }
 
 /** Every component of a configuration, connected. */

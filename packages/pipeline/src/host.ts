@@ -5,11 +5,14 @@ import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Receipt, ReceiptBox } from "./receipts.ts";
 import type { ComponentKind, ComponentState, Runtime, ServiceHealth, ServiceView } from "./spec.ts";
+import type { Trace } from "./trace.ts";
 
 /** What the graph gives to its components. */
 export interface Host {
   readonly metrics: Metrics;
   readonly view: ServiceView;
+  /** The service's own traces, if there are some. */
+  readonly trace: Trace | undefined;
   logger(id: string): Logger;
   runtime(kind: ComponentKind, id: string, files?: Runtime["files"]): Runtime;
   /** Keeps receipts; undefined when the configuration names no place for them. */
@@ -27,14 +30,21 @@ interface Known {
   readonly extensions: ReadonlyMap<string, Component>;
 }
 
+interface HostOptions {
+  readonly metrics: Metrics;
+  readonly logger: (id: string) => Logger;
+  readonly trace?: Trace;
+}
+
 /** Makes the host of one graph. */
-export function createHost(options: { metrics: Metrics; logger: (id: string) => Logger }): Host {
+export function createHost(options: HostOptions): Host {
   return new GraphHost(options);
 }
 
 class GraphHost implements Host {
   readonly metrics: Metrics;
   readonly view: ServiceView;
+  readonly trace: Trace | undefined;
   readonly #logger: (id: string) => Logger;
   readonly #states = new Map<string, ComponentState>();
   #known: Known = { exporters: new Map(), clients: new Map(), extensions: new Map() };
@@ -43,8 +53,9 @@ class GraphHost implements Host {
   #quarantine: string | undefined;
   #receipts: string | undefined;
 
-  constructor(options: { metrics: Metrics; logger: (id: string) => Logger }) {
+  constructor(options: HostOptions) {
     this.metrics = options.metrics;
+    this.trace = options.trace;
     this.#logger = options.logger;
     this.view = {
       exporter: (id) => this.#known.exporters.get(id),
@@ -69,6 +80,7 @@ class GraphHost implements Host {
       report: (state) => void this.#states.set(key, state),
       service: this.view,
       ...(files === undefined ? {} : { files }),
+      ...(this.trace === undefined ? {} : { trace: this.trace }),
     };
   }
 

@@ -32,6 +32,8 @@ export type { BatchOptions } from "./batch.ts";
 export { fanout } from "./fanout.ts";
 export { createQueue } from "./queue.ts";
 export type { Queue, QueueOptions } from "./queue.ts";
+export { errorTypeOf } from "./trace.ts";
+export type { Trace, Work } from "./trace.ts";
 export { createRetry, isTransient } from "./retry.ts";
 export type { RetryOptions } from "./retry.ts";
 export { createSender, SENDER_PROPERTIES } from "./sender.ts";

@@ -4,6 +4,7 @@ import type { BatchKind, Batches, Consumer, Rebuilding, Signal } from "./consume
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ReceiptBox, Receipted } from "./receipts.ts";
+import type { Trace } from "./trace.ts";
 
 /** What a component is for. */
 export type ComponentKind =
@@ -60,6 +61,8 @@ export interface Runtime {
   readonly service: ServiceView;
   /** Settings that are one `${file:…}` and nothing else, by their path (`tls.cert`), and the file: it can be read again. */
   readonly files?: ReadonlyMap<string, string>;
+  /** The service's own traces; absent: none are wanted. */
+  readonly trace?: Trace;
 }
 
 /** The rest of the service, as a component may see it. */

@@ -1,9 +1,11 @@
 import { readFile } from "node:fs/promises";
-import { errorCode, type Logger, stderrLogger } from "@countersign/model";
+import { errorCode, type Logger } from "@countersign/model";
 import { formatProblem, type Problem } from "@countersign/model/document";
 import { ConfigError } from "@countersign/pipeline";
 import { type Environment, loadConfig, type UsableConfig } from "./configuration.ts";
+import { loggersOf } from "./json-logger.ts";
 import { createService, type Service } from "./service.ts";
+import { startTelemetry } from "./telemetry.ts";
 
 /** What `countersign processor` runs with. */
 export interface RunOptions {
@@ -11,7 +13,7 @@ export interface RunOptions {
   /** Aborts to drain and stop: the caller's SIGTERM and SIGINT. */
   readonly signal: AbortSignal;
   readonly env?: Environment;
-  /** A logger for a component; default: standard error. */
+  /** A logger for a component; default: standard error, as lines, or JSON with `COUNTERSIGN_LOG_FORMAT=json`. */
   readonly logger?: (component: string) => Logger;
   /** Called once when everything works: the place to print the console's address. */
   readonly started?: (service: Service) => void;
@@ -42,13 +44,22 @@ const CANNOT_WRITE: ReadonlySet<string> = new Set(
  * drained, 66 no such file, 69 something needed is not there (a port, the archive), 70 our bug, 73 cannot write, 78 configuration. Never rejects.
  */
 export async function runProcessor(options: RunOptions): Promise<number> {
-  const logger = options.logger ?? ((component: string) => stderrLogger(component));
+  const env = options.env ?? process.env;
+  const logger = options.logger ?? loggersOf(env);
   const log = logger("processor");
-  const config = await readUsable(options, log);
-  if (typeof config === "number") return config;
+  const usable = await readUsable(options, log);
+  if (typeof usable === "number") return usable;
+  const telemetry = await startTelemetry({ config: usable.config, env, log });
+  const traced = telemetry === undefined ? {} : { trace: telemetry.trace };
+  const code = await serve(options, log, () => createService(usable.config, { logger, ...traced }));
+  await telemetry?.shutdown();
+  return code;
+}
+
+async function serve(options: RunOptions, log: Logger, create: () => Service): Promise<number> {
   let service: Service;
   try {
-    service = createService(config.config, { logger });
+    service = create();
     await service.start(options.signal);
   } catch (error) {
     log.error("cannot start", { reason: messageOf(error) });

@@ -6,12 +6,15 @@ import {
   createMetrics,
   type Graph,
   type ServiceHealth,
+  type Trace,
 } from "@countersign/pipeline";
 
 /** What a service needs from its process. */
 export interface ServiceOptions {
   /** A logger for a component; default: standard error. */
   readonly logger?: (component: string) => Logger;
+  /** The service's own traces; default: none. */
+  readonly trace?: Trace;
 }
 
 /** A configuration, running. */
@@ -30,7 +33,9 @@ export interface Service {
 /** Makes a service of a configuration. Nothing runs before `start`. */
 export function createService(config: Config, options: ServiceOptions = {}): Service {
   const logger = options.logger ?? ((component: string) => stderrLogger(component));
-  const graph = createGraph({ config, metrics: createMetrics(), logger });
+  const { trace } = options;
+  const traced = trace === undefined ? {} : { trace };
+  const graph = createGraph({ config, metrics: createMetrics(), logger, ...traced });
   return new GraphService(config, graph);
 }
 

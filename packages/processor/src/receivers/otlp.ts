@@ -2,14 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Server as HttpsServer } from "node:https";
 import {
   type Component,
-  type ConfigFault,
   type Consumer,
   durationMs,
   fanout,
-  isLoopback,
   type Logs,
   measureReceiver,
-  parseEndpoint,
   type PipelineInputs,
   type ReceiverSpec,
   type Runtime,
@@ -19,7 +16,7 @@ import {
 } from "@countersign/pipeline";
 import { errorCode } from "@countersign/model";
 import { tokenCheckOf } from "../extensions/bearer-auth.ts";
-import { ENDPOINT_SCHEMA, endpointOf, listen, stopListening } from "../listen.ts";
+import { endpointOf, listen, stopListening } from "../listen.ts";
 import { type BodyLimits, contentEncoding, readBody } from "../otlp/body.ts";
 import { answerBrokenRequests } from "../otlp/broken-request.ts";
 import { decodeJson } from "../otlp/decode-json.ts";
@@ -28,41 +25,21 @@ import { encodeProto } from "../otlp/encode-proto.ts";
 import { faultOf, FAULTS, type HttpFault, RequestFault } from "../otlp/http-fault.ts";
 import { LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
 import { isGrpc, sendAccepted, sendFault, type WireFormat, wireFormat } from "../otlp/response.ts";
+import {
+  checkReceiver,
+  type HttpConfig,
+  RECEIVER_SCHEMA,
+  receiverReferences,
+  TLS_PATH,
+} from "../otlp/settings.ts";
 import { whoSends, type WhoSends } from "../otlp/who-sends.ts";
 import { wireTraces } from "../otlp/wire-traces.ts";
 import { createThrottledLog, type ThrottledLog } from "../throttled-log.ts";
-import { checkTls, TLS_SCHEMA, type TlsConfig } from "../tls.ts";
 import { createServerTls, type ServerTls } from "../tls-server.ts";
-
-interface HttpConfig {
-  readonly endpoint: string;
-  readonly tls?: TlsConfig;
-  readonly auth?: string;
-  readonly max_request_body_size: string;
-  readonly max_decompressed_size: string;
-  readonly max_concurrent_requests: number;
-  readonly max_connections: number;
-  readonly header_timeout: string;
-  readonly read_timeout: string;
-  readonly idle_timeout: string;
-}
 
 interface Config {
   readonly protocols: { readonly http: HttpConfig };
 }
-
-const duration = (value: string, description: string): object => ({
-  type: "string",
-  format: "duration",
-  default: value,
-  description,
-});
-const size = (value: string, description: string): object => ({
-  type: "string",
-  format: "size",
-  default: value,
-  description,
-});
 
 /** OTLP over HTTP. */
 export const otlpReceiver: ReceiverSpec = {
@@ -73,93 +50,11 @@ export const otlpReceiver: ReceiverSpec = {
     "OTLP over HTTP (protobuf and JSON, gzip, zstd): spans, and sealed events as log records. 200 means taken over.",
   signals: ["traces", "decisions"],
   gives: { traces: "traces", decisions: "logs" },
-  config: {
-    type: "object",
-    additionalProperties: false,
-    required: ["protocols"],
-    properties: {
-      protocols: {
-        type: "object",
-        additionalProperties: false,
-        required: ["http"],
-        properties: {
-          http: {
-            type: "object",
-            additionalProperties: false,
-            default: {},
-            properties: {
-              endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:4318" },
-              tls: TLS_SCHEMA,
-              auth: {
-                type: "string",
-                description: "Id of a bearer_auth extension: a request needs one of its tokens.",
-              },
-              max_request_body_size: size("4MiB", "Longest body as it comes over the wire: 4MiB."),
-              max_decompressed_size: size("16MiB", "Longest body after decompression: 16MiB."),
-              max_concurrent_requests: {
-                type: "integer",
-                minimum: 1,
-                maximum: 1024,
-                default: 32,
-                description:
-                  "Requests at once; one more is answered 503. Times max_decompressed_size, it bounds memory.",
-              },
-              max_connections: {
-                type: "integer",
-                minimum: 1,
-                maximum: 65_535,
-                default: 1024,
-                description: "Connections at once, idle ones too; one more is closed.",
-              },
-              header_timeout: duration(
-                "5s",
-                "Time for a handshake, and for a request's headers: 5s.",
-              ),
-              read_timeout: duration("15s", "Time for a whole request: 15s."),
-              idle_timeout: duration(
-                "60s",
-                "How long a connection without a request is kept: 60s.",
-              ),
-            },
-          },
-        },
-      },
-    },
-  },
-  check: ({ protocols: { http } }: Config) => [
-    ...(http.tls === undefined ? [] : checkTls(http.tls, TLS)),
-    ...checkWhoSends(http),
-  ],
-  references: ({ protocols: { http } }: Config) =>
-    http.auth === undefined
-      ? []
-      : [{ path: [...HTTP, "auth"], id: http.auth, kind: "extension", types: ["bearer_auth"] }],
+  config: RECEIVER_SCHEMA,
+  check: ({ protocols }: Config) => checkReceiver(protocols.http),
+  references: ({ protocols }: Config) => receiverReferences(protocols.http),
   create: (config: Config, runtime, next) => new OtlpReceiver(config.protocols.http, runtime, next),
 };
-
-const HTTP = ["protocols", "http"];
-const TLS = "protocols.http.tls.";
-
-/** Whoever can reach an address that is not this machine's must say who they are. */
-function checkWhoSends({ endpoint, tls, auth }: HttpConfig): readonly ConfigFault[] {
-  const host = parseEndpoint(endpoint)?.host;
-  if (auth !== undefined && tls?.clients !== undefined) {
-    const fix = "remove one of the two; `client_ca` may stay beside `auth`";
-    const message = "says by tokens who sends, and `tls.clients` says it by certificates";
-    return [{ path: [...HTTP, "auth"], message, fix }];
-  }
-  if (host === undefined || isLoopback(host)) return [];
-  if (auth === undefined && tls?.clients === undefined) {
-    const message = "is not a loopback address, and senders would not have to say who they are";
-    const fix =
-      "set `auth` to a bearer_auth extension, or `tls.client_ca` and `tls.clients`, or listen on 127.0.0.1";
-    return [{ path: [...HTTP, "endpoint"], message, fix }];
-  }
-  if (tls !== undefined) return [];
-  const message = "has no `tls`: tokens and events cross the network in clear";
-  const fix = "set `tls`, unless a proxy before it ends TLS and nothing else can reach it";
-  return [{ path: [...HTTP, "endpoint"], message, fix, severity: "warning" }];
-}
 
 interface Route {
   readonly message: Message;
@@ -213,7 +108,7 @@ class OtlpReceiver implements Component {
   async start(): Promise<void> {
     const { tls, auth, endpoint } = this.#config;
     const { id, service, log } = this.#runtime;
-    this.#tls = tls === undefined ? undefined : createServerTls(tls, TLS, this.#runtime);
+    this.#tls = tls === undefined ? undefined : createServerTls(tls, TLS_PATH, this.#runtime);
     this.#whoSends = whoSends({
       ...(auth === undefined ? {} : { tokens: tokenCheckOf(service.extension(auth), id) }),
       isMutualTls: tls?.client_ca !== undefined,
@@ -235,7 +130,7 @@ class OtlpReceiver implements Component {
       maxHeaderSize: MAX_HEADER_BYTES,
     };
     const listener = (request: IncomingMessage, response: ServerResponse): void =>
-      void this.#answer(request, response);
+      void this.#traced(request, response);
     const server = this.#tls?.createServer(options, listener) ?? createServer(options, listener);
     server.setTimeout(STALLED_MS);
     server.maxConnections = config.max_connections;
@@ -254,6 +149,19 @@ class OtlpReceiver implements Component {
     deadline.addEventListener("abort", cut, { once: true });
     await stopListening(this.#server, deadline);
     deadline.removeEventListener("abort", cut);
+  }
+
+  /** Without the service's own traces: {@link #answer}. */
+  async #traced(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { trace, id } = this.#runtime;
+    if (trace === undefined) return await this.#answer(request, response);
+    const path = (request.url ?? "").split("?", 1)[0] as string;
+    const route = this.#routes.has(path) ? path : "other";
+    const attributes = { "otelcol.component.id": id, "http.route": route };
+    await trace({ name: `POST ${route}`, kind: "server", attributes }, async (set) => {
+      await this.#answer(request, response);
+      set({ "http.response.status_code": response.statusCode });
+    });
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
