@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { signIn, startIdp, type Idp } from "@countersign/demo/idp";
+import { signIn, startIdp, type RunningIdp } from "@countersign/demo/idp";
 import { type CallProof, createCallProver, execCredentialSource } from "@countersign/identity";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { childrenOf } from "./fixtures/guard/scene.ts";
@@ -62,7 +62,7 @@ describe("canaries of a login", () => {
   const canaries = new Map<string, string>();
   /** What people and programs could read, beside files. */
   const readable: [string, Buffer][] = [];
-  let idp: Idp;
+  let idp: RunningIdp;
   let sink: Sink;
 
   beforeAll(async () => {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type DecisionEvent, encodeObjectId } from "@countersign/model";
-import { startIdp, type Idp } from "@countersign/demo/idp";
+import { startIdp, type RunningIdp } from "@countersign/demo/idp";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { type Browser, chromium } from "playwright-core";
@@ -40,7 +40,7 @@ describe.skipIf(program === undefined || browserPath === undefined)(
     const directory = mkdtempSync(join(tmpdir(), "countersign-login-"));
     const files = join(directory, "files");
     const salaries = join(files, "salaries.txt");
-    let idp: Idp;
+    let idp: RunningIdp;
     let spicedb: SpiceDbServer;
     let browser: Browser;
 

@@ -101,7 +101,7 @@ export class KeycloakClient {
 
   /** Does what `countersign login` asks its human for: as alice, in a browser that also goes where it is sent. */
   async follow(step: LoginStep): Promise<void> {
-    if (step.kind === "no_browser") return;
+    if (step.kind === "no_browser" || step.kind === "again") return;
     const address = step.kind === "device" ? (step.completeUrl ?? step.url) : step.url;
     const end = await this.#signIn(address);
     if (end.left) await (await fetch(end.url)).body?.cancel();
