@@ -1,7 +1,7 @@
 import { errorCode } from "@countersign/model";
 import type { JWTPayload } from "jose";
 import type { CallEvidence, IdentityResult } from "./identity.ts";
-import { isObject } from "./key-bound-jws.ts";
+import { isObject } from "./json.ts";
 import { createSubjectToken } from "./subject-token.ts";
 import { audiencesOf, humanOf } from "./token-claims.ts";
 import type { SignedToken, TrustedIssuers } from "./trusted-issuers.ts";

@@ -3,10 +3,9 @@ import { canonicalJson, CountersignError } from "@countersign/model";
 import { decodeJwt } from "jose";
 import type { Credential, CredentialSource } from "./credential.ts";
 import { tokenHash } from "./delegation.ts";
+import { hasExactly, isObject } from "./json.ts";
 import {
   createKeyBoundSigner,
-  hasExactly,
-  isObject,
   type KeyBoundSigner,
   type KeyBoundVerifier,
 } from "./key-bound-jws.ts";

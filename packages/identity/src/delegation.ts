@@ -1,12 +1,8 @@
 import { hash } from "node:crypto";
 import { CountersignError } from "@countersign/model";
 import type { JWK } from "jose";
-import {
-  createKeyBoundSigner,
-  hasExactly,
-  isObject,
-  type KeyBoundVerifier,
-} from "./key-bound-jws.ts";
+import { hasExactly, isObject } from "./json.ts";
+import { createKeyBoundSigner, type KeyBoundVerifier } from "./key-bound-jws.ts";
 import { createRecentMap, type RecentMap } from "./recent-map.ts";
 
 const DELEGATION_TYPE = "countersign-delegation+jwt";

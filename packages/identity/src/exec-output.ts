@@ -1,6 +1,7 @@
 import { EXEC_API_VERSION } from "@countersign/model";
 import type { JWK } from "jose";
 import type { Credential } from "./credential.ts";
+import { isObject } from "./json.ts";
 
 const MAX_TOKEN_BYTES = 16 * 1024;
 const MAX_SALT_BYTES = 256;
@@ -39,7 +40,7 @@ export function readCredential(stdout: string, nowMs: number): ReadCredential {
   return { credential: delegation === undefined ? salted : { ...salted, delegation } };
 }
 
-function parsed(text: string): Record<string, unknown> | undefined {
+function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     return recordOf(JSON.parse(text));
   } catch {
@@ -47,9 +48,8 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-function recordOf(value: unknown): Record<string, unknown> {
-  const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
-  return isRecord ? (value as Record<string, unknown>) : {};
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {};
 }
 
 function isText(value: unknown, maxBytes: number): value is string {
@@ -57,7 +57,7 @@ function isText(value: unknown, maxBytes: number): value is string {
 }
 
 /** Only what the key needs: a `kid` or `use` of the helper's own has no meaning here. */
-function privateKeyOf({ kty, crv, x, y, d }: Record<string, unknown>): JWK | undefined {
+function privateKeyOf({ kty, crv, x, y, d }: Readonly<Record<string, unknown>>): JWK | undefined {
   if (!isJwkText(x) || !isJwkText(d)) return undefined;
   if (kty === "OKP" && crv === "Ed25519") return { kty, crv, x, d };
   return kty === "EC" && crv === "P-256" && isJwkText(y) ? { kty, crv, x, y, d } : undefined;

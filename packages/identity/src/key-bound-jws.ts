@@ -7,6 +7,7 @@ import {
   importJWK,
   type JWK,
 } from "jose";
+import { hasExactly, isObject } from "./json.ts";
 import { createRecentMap, type RecentMap } from "./recent-map.ts";
 
 // A JWS that carries its own public key, as a DPoP proof does (RFC 9449, section 4.2). It proves that its maker has that key
@@ -97,24 +98,6 @@ function isCoordinate(value: unknown): boolean {
 function kindOf(jwk: Readonly<Record<string, unknown>>): typeof EC | typeof OKP | undefined {
   if (jwk["kty"] === "EC" && jwk["crv"] === "P-256") return EC;
   return jwk["kty"] === "OKP" && jwk["crv"] === "Ed25519" ? OKP : undefined;
-}
-
-/** True for an object that is no array. */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** True if the object has all of these members, and besides them at most the optional ones. */
-export function hasExactly(
-  value: Readonly<Record<string, unknown>>,
-  required: readonly string[],
-  optional: readonly string[] = [],
-): boolean {
-  const names = Object.keys(value);
-  return (
-    required.every((name) => Object.hasOwn(value, name)) &&
-    names.every((name) => required.includes(name) || optional.includes(name))
-  );
 }
 
 /** Makes a verifier. */

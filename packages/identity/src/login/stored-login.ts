@@ -1,4 +1,5 @@
 import type { JWK } from "jose";
+import { isObject } from "../json.ts";
 import { loginError } from "./login-error.ts";
 import type { BoundAccessToken, BoundIdToken } from "./tokens.ts";
 
@@ -49,7 +50,7 @@ export function parseLogin(text: string): StoredLogin {
 }
 
 function isLogin(value: unknown): value is StoredLogin {
-  if (!isRecord(value) || value["version"] !== 1) return false;
+  if (!isObject(value) || value["version"] !== 1) return false;
   const texts = ["issuer", "clientId", "subject", "jkt", "salt"];
   const { accessTokens, refused, idToken, refreshToken, audiences } = value;
   return (
@@ -58,7 +59,7 @@ function isLogin(value: unknown): value is StoredLogin {
     typeof value["senderConstrained"] === "boolean" &&
     isListOf(audiences, (one) => typeof one === "string") &&
     isListOf(accessTokens, (one) => isToken(one) && isListOf(one["audiences"], isText)) &&
-    isListOf(refused, (one) => isRecord(one) && isText(one["resource"])) &&
+    isListOf(refused, (one) => isObject(one) && isText(one["resource"])) &&
     (idToken === undefined || isToken(idToken)) &&
     (refreshToken === undefined || isText(refreshToken)) &&
     isPlace(value["key"])
@@ -66,13 +67,13 @@ function isLogin(value: unknown): value is StoredLogin {
 }
 
 function isPlace(value: unknown): boolean {
-  if (!isRecord(value)) return false;
-  if (value["kind"] === "file") return isRecord(value["jwk"]);
+  if (!isObject(value)) return false;
+  if (value["kind"] === "file") return isObject(value["jwk"]);
   return value["kind"] === "keychain" && isText(value["tool"]) && isText(value["id"]);
 }
 
-function isToken(value: unknown): value is Record<string, unknown> {
-  return isRecord(value) && isText(value["token"]) && typeof value["expiresAtMs"] === "number";
+function isToken(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isObject(value) && isText(value["token"]) && typeof value["expiresAtMs"] === "number";
 }
 
 function isListOf(value: unknown, test: (one: unknown) => boolean): boolean {
@@ -81,10 +82,6 @@ function isListOf(value: unknown, test: (one: unknown) => boolean): boolean {
 
 function isText(value: unknown): value is string {
   return typeof value === "string";
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function unreadable(): Error {
