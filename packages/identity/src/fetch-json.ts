@@ -3,21 +3,6 @@ import { CountersignError } from "@countersign/model";
 const TIMEOUT_MS = 3000;
 const MAX_BYTES = 256 * 1024;
 
-/** True for https URLs, and for http URLs whose host is this machine. */
-export function isHttpsOrLoopback(text: string): boolean {
-  const url = URL.parse(text);
-  if (url === null || url.username !== "" || url.password !== "") return false;
-  if (url.protocol === "https:") return true;
-  return url.protocol === "http:" && isLoopbackHost(url.hostname);
-}
-
-/** True for names and addresses that never leave this machine. */
-export function isLoopbackHost(host: string): boolean {
-  return (
-    host === "localhost" || host === "[::1]" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)
-  );
-}
-
 /**
  * A JSON document of at most 256 KiB within 3 s, without redirects: an issuer that redirects is not the issuer configured.
  * Rejects with `UNAVAILABLE`; the message names what went wrong and nothing of the content.

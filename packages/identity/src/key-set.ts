@@ -1,11 +1,11 @@
-import { CountersignError } from "@countersign/model";
+import { CountersignError, isHttpsOrLoopback } from "@countersign/model";
 import {
   type CryptoKey,
   createLocalJWKSet,
   type JSONWebKeySet,
   type JWSHeaderParameters,
 } from "jose";
-import { isHttpsOrLoopback, readBoundedJson } from "./fetch-json.ts";
+import { readBoundedJson } from "./fetch-json.ts";
 import type { IssuerConfig } from "./identity.ts";
 
 /** Limits of an issuer's key set; the defaults are for production. */

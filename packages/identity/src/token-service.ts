@@ -1,8 +1,7 @@
-import { CountersignError, errorCode } from "@countersign/model";
+import { CountersignError, errorCode, isHttpsOrLoopback } from "@countersign/model";
 import { type CryptoKey, importJWK, type JWK } from "jose";
 import type * as OAuth from "oauth4webapi";
 import { boundedFetch } from "./bounded-fetch.ts";
-import { isHttpsOrLoopback } from "./fetch-json.ts";
 import type { SubjectToken } from "./subject-token.ts";
 
 /** How this process is known to the token service. One of `clientSecret` and `clientKey` is needed: only a client that can be recognised may act for a human. */

@@ -75,6 +75,7 @@ export { findLeak, leakInIds } from "./leak.ts";
 export type { Leak } from "./leak.ts";
 export { silentLogger, stderrLogger } from "./log.ts";
 export type { LogFields, Logger } from "./log.ts";
+export { isHttpsOrLoopback, isLoopbackHost } from "./loopback.ts";
 export {
   ASSERTED_ISSUER,
   CONNECTOR_SOURCE_PREFIX,

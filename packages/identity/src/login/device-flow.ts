@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { errorCode } from "@countersign/model";
+import { errorCode, isHttpsOrLoopback } from "@countersign/model";
 import * as oauth from "oauth4webapi";
-import { isHttpsOrLoopback } from "../fetch-json.ts";
 import { loginError, oauthErrorOf, safeError } from "./login-error.ts";
 import { nonceCommitment } from "../login-token.ts";
 import { type LoginRequest, scopeRefusal, type ScopeRefused } from "./login-request.ts";

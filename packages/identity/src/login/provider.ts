@@ -1,6 +1,6 @@
+import { isHttpsOrLoopback } from "@countersign/model";
 import * as oauth from "oauth4webapi";
 import { boundedFetch } from "../bounded-fetch.ts";
-import { isHttpsOrLoopback } from "../fetch-json.ts";
 import { loginError, safeError } from "./login-error.ts";
 import type { LoginKey } from "./login-key.ts";
 
