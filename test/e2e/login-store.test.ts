@@ -1,4 +1,5 @@
 // Where a login is kept, who else might look, and what is left when it does not end well.
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -14,6 +15,7 @@ import { join } from "node:path";
 import { type RunningIdp, signIn, startIdp } from "@countersign/demo/idp";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { CANARY, LoginProvider } from "../../packages/identity/src/testing/login-provider.ts";
+import { addressOf, StrictOpener } from "../../packages/identity/src/testing/strict-opener.ts";
 import { browse, Machine } from "./fixtures/login/machine.ts";
 
 const TICKETS = "urn:mcp:tickets";
@@ -149,23 +151,49 @@ if (process.argv[2] === "lookup") process.stdout.write(fs.readFileSync(file));
   expect((await machine.run(ASK)).status).toBe(0);
 });
 
-test("the browser is opened without a shell, and sees no token of the environment", async () => {
-  const seen = join(machine.directory, "seen");
-  install(
-    "xdg-open",
-    `require("node:fs").writeFileSync(process.env.HOME + "/seen.tmp", JSON.stringify([process.argv.slice(2), process.env]));
-require("node:fs").renameSync(process.env.HOME + "/seen.tmp", process.env.HOME + "/seen");
-`,
-  );
-  Object.assign(machine.env, { DISPLAY: ":99", CI_TOKEN: CANARY });
-  const args = ["login", "--issuer", idp.issuer, "--client-id", "countersign-cli"];
-  const running = machine.run(args);
-  await expect.poll(() => existsSync(seen), { timeout: 20_000 }).toBe(true);
-  const [[url = "", ...more], env] = JSON.parse(readFileSync(seen, "utf8")) as [string[], object];
-  expect(more).toEqual([]);
+/** What every user of the machine may read: the arguments of all processes. */
+function processArguments(): string {
+  const list: string[] = [];
+  for (const name of readdirSync("/proc").filter((one) => /^\d+$/.test(one))) {
+    try {
+      list.push(readFileSync(join("/proc", name, "cmdline"), "utf8"));
+    } catch {
+      // It has ended.
+    }
+  }
+  return list.join("\n");
+}
+
+test("the browser is opened without a shell; no process argument has the address, and no environment a token", async () => {
+  const opener = new StrictOpener(join(machine.directory, "bin"));
+  Object.assign(machine.env, { PATH: opener.directory, DISPLAY: ":99", CI_TOKEN: CANARY });
+  const running = machine.run(["login", "--issuer", idp.issuer, "--client-id", "countersign-cli"]);
+  await expect.poll(() => opener.opened, { timeout: 20_000 }).toBeDefined();
+  const { env, page, modes } = opener.opened ?? { page: "" };
+  expect(modes).toEqual([0o600, 0o700]);
   expect(JSON.stringify(env)).not.toContain(CANARY);
+  const url = addressOf(page);
+  const { searchParams } = new URL(url);
+  const said = process.platform === "linux" ? processArguments() : "";
+  for (const name of ["state", "nonce", "code_challenge"]) {
+    expect(searchParams.get(name)).toMatch(/^[\w-]{43}$/);
+    expect(said.includes(searchParams.get(name) ?? "")).toBe(false);
+  }
   await signIn({ issuer: idp.issuer, authorizationUrl: url, user: "alice" });
   expect((await running).status).toBe(0);
+  expect(readdirSync(machine.store)).toEqual(["login.json"]);
+});
+
+test.each(["SIGINT", "SIGTERM"] as const)("%s takes the page of a login away", async (signal) => {
+  const opener = new StrictOpener(join(machine.directory, "bin"));
+  Object.assign(machine.env, { PATH: opener.directory, DISPLAY: ":99" });
+  const child = machine.start(["login", "--issuer", idp.issuer, "--client-id", "countersign-cli"]);
+  const ended = once(child, "close");
+  await expect.poll(() => opener.opened, { timeout: 20_000 }).toBeDefined();
+  expect(readdirSync(machine.store)).toHaveLength(1);
+  child.kill(signal);
+  expect(await ended).toEqual([2, null]);
+  expect(readdirSync(machine.store)).toEqual([]);
 });
 
 test("whatever a provider answers, none of it is repeated, not even with debugging on", async () => {

@@ -1,4 +1,5 @@
-import { mayOpenBrowser, openBrowser } from "./browser.ts";
+import { dirname } from "node:path";
+import { type BrowserSurroundings, mayOpenBrowser, openBrowser } from "./browser.ts";
 import { codeFlow } from "./code-flow.ts";
 import { deviceFlow, type DevicePrompt } from "./device-flow.ts";
 import { loginError, safeError } from "./login-error.ts";
@@ -7,12 +8,13 @@ import { type LoginRequest, scopeOf, type ScopeRefused } from "./login-request.t
 import { createLoginStore, type LoginStore, type StoreOptions } from "./login-store.ts";
 import { type LoginSummary, summaryOf } from "./login-summary.ts";
 import { discover, type ProviderOptions } from "./provider.ts";
+import { createStartPage, type StartPage } from "./start-page.ts";
 import { type KeyPlace, MAX_KEPT, type StoredLogin } from "./stored-login.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** What the human is to be told while a login goes on. None of it is secret. */
 export type LoginStep =
-  /** Open this address; `opened`: a browser is being started with it. */
+  /** Open this address; `opened`: a browser is being started that is led there. */
   | { readonly kind: "address"; readonly url: string; readonly opened: boolean }
   | ({ readonly kind: "device" } & DevicePrompt)
   /** No browser can be opened here, so it goes on by device flow. */
@@ -49,14 +51,15 @@ export async function login(options: LoginOptions, signal: AbortSignal): Promise
   await store.read(); // what could not be replaced in the end is said before anybody logs in
   const deadline = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
   const either = AbortSignal.any([signal, deadline]);
+  const start = createStartPage(dirname(store.file));
   try {
     const provider = await discover(options, either);
     const [key, salt] = [await createLoginKey(), createSalt()];
     const request = { provider, key, salt, scope: scopeOf(provider), audiences };
-    let tokens = await askHuman(request, options, either);
+    let tokens = await askHuman(request, options, start, either);
     if (tokens === "scope_refused") {
       options.tell({ kind: "again" });
-      tokens = await askHuman({ ...request, scope: "openid" }, options, either);
+      tokens = await askHuman({ ...request, scope: "openid" }, options, start, either);
     }
     if (tokens === "scope_refused") throw loginError("REJECTED", "the identity provider refused");
     requireUsable(tokens);
@@ -71,6 +74,7 @@ export async function login(options: LoginOptions, signal: AbortSignal): Promise
 async function askHuman(
   request: LoginRequest,
   options: LoginOptions,
+  start: StartPage,
   signal: AbortSignal,
 ): Promise<Tokens | ScopeRefused> {
   const { by = "browser", tell } = options;
@@ -90,14 +94,28 @@ async function askHuman(
     request,
     async (url) => {
       tell({ kind: "address", url, opened: opens });
+      const shown = !opens || (await showBrowser(url, start, surroundings));
       // Without another way the address is all there is, and it is on the screen.
-      return !opens || device === undefined || (await openBrowser(url, surroundings));
+      return shown || device === undefined;
     },
     signal,
-  );
+  ).finally(() => start.remove());
   if (tokens !== undefined) return tokens;
   tell({ kind: "no_browser" });
   return byDevice();
+}
+
+/** Nothing is awaited before the page is written: it is there before anybody could want it removed. */
+async function showBrowser(
+  url: string,
+  start: StartPage,
+  surroundings: BrowserSurroundings,
+): Promise<boolean> {
+  try {
+    return await openBrowser(start.write(url), surroundings);
+  } catch {
+    return false;
+  }
 }
 
 interface Complete {
