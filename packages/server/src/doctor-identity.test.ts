@@ -44,7 +44,7 @@ tenant: acme
 mode: enforce
 identity:
   minimum: ${minimum}
-  subject: "user:{human.subject}"
+  subject: "user:{human.issuer}/{human.subject}"
 ${issuer === undefined ? "" : issuers}
 ${exec === undefined ? "" : `  process: { exec: ${JSON.stringify(helper.command)} }`}
 authorizer: { relationships: [] }

@@ -282,6 +282,30 @@ describe("problems", () => {
     expect(problems(edited("mode: enforce ", `mode: observe\nuntil: ${day} `))).toEqual([]);
   });
 
+  test.each(["os_user", "asserted", "none"])(
+    "minimum: %s beside an issuer needs {human.issuer} in the subject: a uid is no subject of the issuer",
+    (minimum) => {
+      const text = edited("minimum: bearer ", `minimum: ${minimum} `);
+      expect(problems(text).join()).toContain(
+        `identity.subject: does not contain {human.issuer}, but minimum: ${minimum} believes accounts`,
+      );
+      const named = text.replace("user:{human.subject}", "user:{human.issuer}/{human.subject}");
+      expect(problems(named)).toEqual([]);
+    },
+  );
+
+  test.each(["os_user", "asserted", "none"])("minimum: %s alone does not", (minimum) => {
+    const alone = `version: 1
+server: urn:mcp:tickets
+tenant: acme
+mode: enforce
+identity: { minimum: ${minimum}, subject: "user:{human.subject}" }
+authorizer: { relationships: [] }
+default: deny
+`;
+    expect(problems(alone)).toEqual([]);
+  });
+
   test("several issuers need {human.issuer} in the subject, and each issuer once", () => {
     const second =
       "  issuers:\n    - { issuer: https://other.example, audience: x, algorithms: [ES256] }\n";

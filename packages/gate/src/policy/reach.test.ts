@@ -65,7 +65,10 @@ describe("who can be known", () => {
     expect(problems(identity(helper))).toContain(
       `8:12 identity.process: gives the login of an issuer, but no token of any issuer is accepted here | ${fix}`,
     );
-    const full = identity(`${helper}\n${issuer(", clients: [agent]")}`);
+    const full = identity(`${helper}\n${issuer(", clients: [agent]")}`).replace(
+      "{human.subject}",
+      "{human.issuer}/{human.subject}",
+    );
     expect(loadPolicy(full, "p.yaml", {}).policy.identity.process).toEqual({
       exec: ["countersign", "credential"],
     });

@@ -1,4 +1,5 @@
 import { isHttpsOrLoopback, isLoopbackHost } from "@countersign/identity";
+import { type Assurance, assuranceAtLeast } from "@countersign/model";
 import { TUPLE } from "../check/relationships.ts";
 import type { PolicyDocument, SpiceDbEntry } from "./document-shape.ts";
 import type { AuthorizerConfig, SpiceDbConfig } from "./policy.ts";
@@ -92,14 +93,26 @@ export function subjectTemplate(
       "does not contain {human.subject}, so everybody would be one subject",
       'write "user:{human.subject}"',
     );
-  if (issuers.length > 1 && !members.has("issuer")) {
+  if (!members.has("issuer")) checkIssuerIsNamed(issuers.length, minimum, report);
+  return parsed.template;
+}
+
+/** The operating system is one more issuer where its accounts are believed: uid 1000 is not an issuer's subject "1000". */
+function checkIssuerIsNamed(issuers: number, minimum: Assurance, report: Report): void {
+  const path = ["identity", "subject"];
+  const fix = 'write "user:{human.issuer}/{human.subject}"';
+  if (issuers > 1)
     report.add(
       path,
       "does not contain {human.issuer}, but there are several issuers: two people could share a subject",
-      'write "user:{human.issuer}/{human.subject}"',
+      fix,
     );
-  }
-  return parsed.template;
+  else if (issuers === 1 && assuranceAtLeast("os_user", minimum))
+    report.add(
+      path,
+      `does not contain {human.issuer}, but minimum: ${minimum} believes accounts of the machine beside the issuer: two people could share a subject`,
+      `${fix}, or set minimum: bearer or stricter`,
+    );
 }
 
 /** URLs of issuers, and each issuer once. */

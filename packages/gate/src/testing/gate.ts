@@ -123,17 +123,23 @@ export function toolCall(name: string, args: unknown, more: Partial<McpCall> = {
   return mcpCall("tools/call", { name, arguments: args }, more);
 }
 
-/** A policy for the asserted human `ada`, over relationships. `more` is YAML at the top level. */
+/** As the authorizer is asked about `ada` where there are issuers. */
+const ADA = "@user:urn=3Acountersign=3Aasserted/ada";
+const ISSUER = `subject: "user:{human.issuer}/{human.subject}"
+  issuers: [{ issuer: "https://idp.example", clients: [tickets-agent], algorithms: [ES256] }]`;
+
+/** A policy for the asserted human `ada`, over relationships. `more` is YAML at the top level; if it asks for more than an assertion, there is an issuer. */
 export function policyText(more: string, relationships: readonly string[] = []): string {
+  const issuers = more.includes("minimum:");
+  const tuples = relationships.map((tuple) => (issuers ? tuple.replace("@user:ada", ADA) : tuple));
   return `version: 1
 server: urn:mcp:tickets
 tenant: acme
 ${more.includes("mode:") ? "" : "mode: enforce"}
 identity:
   minimum: asserted
-  subject: "user:{human.subject}"
-  issuers: [{ issuer: "https://idp.example", clients: [tickets-agent], algorithms: [ES256] }]
-authorizer: { relationships: [${relationships.map((tuple) => `"${tuple}"`).join(", ")}] }
+  ${issuers ? ISSUER : 'subject: "user:{human.subject}"'}
+authorizer: { relationships: [${tuples.map((tuple) => `"${tuple}"`).join(", ")}] }
 default: deny
 ${more}
 `;
