@@ -2,7 +2,7 @@
 import { constants, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { type ConfigFault, DURATION_SCHEMA, type JsonSchema } from "@countersign/pipeline";
-import { type Clients, readClients } from "./credentials.ts";
+import { type Clients, CLIENTS_SCHEMA, readClients } from "./credentials.ts";
 import { faultsOf, SettingError } from "./setting-error.ts";
 import { readSource, type Source, sourceOf } from "./watched-files.ts";
 
@@ -42,6 +42,8 @@ export const TLS_SCHEMA: JsonSchema = {
       type: "string",
       minLength: 1,
       description: "Whose certificates they are: a JSON file of subject, tenant and emitter.",
+      contentMediaType: "application/json",
+      contentSchema: CLIENTS_SCHEMA,
     },
     min_version: {
       enum: ["1.2", "1.3"],

@@ -4,7 +4,7 @@ import type { Component, ExtensionSpec, Runtime, SentBy } from "@countersign/pip
 import { DURATION_SCHEMA, durationMs } from "@countersign/pipeline";
 import { CountersignError } from "@countersign/model";
 import { type Attempts, createAttempts } from "../attempts.ts";
-import { readTokens, type Tokens } from "../credentials.ts";
+import { readTokens, type Tokens, TOKENS_SCHEMA } from "../credentials.ts";
 import { faultsOf, SettingError } from "../setting-error.ts";
 import {
   readSource,
@@ -36,6 +36,8 @@ export const bearerAuthExtension: ExtensionSpec = {
         type: "string",
         minLength: 1,
         description: "The JSON file of tokens: ${file:/path/emitters.json}, or the path.",
+        contentMediaType: "application/json",
+        contentSchema: TOKENS_SCHEMA,
       },
       reload_interval: {
         ...DURATION_SCHEMA,

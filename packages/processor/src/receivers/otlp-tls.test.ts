@@ -1,4 +1,5 @@
 import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,6 +90,17 @@ test("plain HTTP at the TLS port is cut off and counted as what it is", async ()
     .poll(() => one.metric('receiver_refused_requests_total{reason="plain_http"'))
     .toBe(1);
   expect((await send(one)).status).toBe(200);
+});
+
+test("HTTP/2 over TLS finds no common protocol", async () => {
+  await using one = await startReceiver({ logs: ok, http: tls() });
+  const session = connectHttp2(one.url, { ca: authority.cert });
+  await expect(new Promise((_, reject) => session.once("error", reject))).rejects.toThrow(
+    /alert|ALPN/i,
+  );
+  await expect
+    .poll(() => one.metric('receiver_refused_requests_total{reason="tls_handshake"'))
+    .toBe(1);
 });
 
 test("a handshake that never ends is ended", async () => {
