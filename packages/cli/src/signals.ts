@@ -1,4 +1,4 @@
-/** Holds the process until disposed. `signal` aborts with the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
+/** Holds the process until disposed. `signal` aborts with the first of its signals; a second one ends the process at once. */
 export interface UntilSignal {
   readonly signal: AbortSignal;
   /** Gives the process's default behaviour back. */
@@ -6,11 +6,30 @@ export interface UntilSignal {
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** For a service: a terminal that closes, or a reload by signal, does not end it. */
+const SERVICE_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 const INTERRUPTED = 2;
 const HOLD_MS = 1_000_000_000;
 
-/** @param onSecond Called before the process ends for the second signal: kill what is left. */
+/** Ended by SIGINT, SIGTERM and SIGHUP. @param onSecond Called before the process ends for the second signal: kill what is left. */
 export function untilSignal(onSecond: () => void = () => {}): UntilSignal {
+  return hold(SIGNALS, onSecond);
+}
+
+/** Ended by SIGINT and SIGTERM. @param onHangup What SIGHUP does instead. */
+export function untilServiceSignal(onHangup: () => void): UntilSignal {
+  const held = hold(SERVICE_SIGNALS, () => {});
+  process.on("SIGHUP", onHangup);
+  return {
+    signal: held.signal,
+    dispose: () => {
+      held.dispose();
+      process.off("SIGHUP", onHangup);
+    },
+  };
+}
+
+function hold(signals: readonly NodeJS.Signals[], onSecond: () => void): UntilSignal {
   const controller = new AbortController();
   const take = (): void => {
     if (controller.signal.aborted) {
@@ -19,14 +38,14 @@ export function untilSignal(onSecond: () => void = () => {}): UntilSignal {
     }
     controller.abort();
   };
-  for (const name of SIGNALS) process.on(name, take);
+  for (const name of signals) process.on(name, take);
   // What waits for a signal must not end before: the timers of a library may not hold the process.
-  const hold = setInterval(() => {}, HOLD_MS);
+  const timer = setInterval(() => {}, HOLD_MS);
   return {
     signal: controller.signal,
     dispose: () => {
-      clearInterval(hold);
-      for (const name of SIGNALS) process.off(name, take);
+      clearInterval(timer);
+      for (const name of signals) process.off(name, take);
     },
   };
 }

@@ -25,7 +25,7 @@ test("the digest of the policy is the one that the true chain names", () => {
 
 test("problems of the text have a place and a fix", () => {
   expect(messages("a: 1\nb: 2\na: 3\n")).toEqual([
-    "f.yaml:3:1: the same key occurs twice. Remove one of them.",
+    "f.yaml:3:1: the same key occurs twice. Remove one of them, or rename it.",
   ]);
   expect(messages("a: &x 1\nb: *x\n")).toEqual([
     "f.yaml:1:7: anchors are not supported. Remove it.",

@@ -16,7 +16,7 @@ import type { Path, ParsedDocument, Position, Problem } from "./document/problem
 
 export { formatProblem } from "./document/problem.ts";
 export type { ParsedDocument, Path, Position, Problem } from "./document/problem.ts";
-export { problemsFromSchema } from "./document/schema-problem.ts";
+export { nearestName, problemsFromSchema } from "./document/schema-problem.ts";
 
 /** Longest document, in bytes of UTF-8. */
 export const MAX_DOCUMENT_BYTES = 1_048_576;
@@ -66,10 +66,13 @@ function read(document: Document.Parsed, lines: LineCounter, file: string): Pars
   };
   const problems: Problem[] = [];
   const report = (offset: number, message: string, fix?: string): void => {
-    if (problems.length >= MAX_PROBLEMS) return;
+    const at = position(offset);
+    // What the parser says twice of one line is one thing to mend.
+    const said = problems.some((one) => one.line === at.line && one.message === message);
+    if (said || problems.length >= MAX_PROBLEMS) return;
     problems.push({
       file,
-      ...position(offset),
+      ...at,
       path: "",
       message,
       ...(fix === undefined ? {} : { fix }),
@@ -94,7 +97,7 @@ function read(document: Document.Parsed, lines: LineCounter, file: string): Pars
 function explain(code: string, message: string): [string, string?] {
   switch (code) {
     case "DUPLICATE_KEY":
-      return ["the same key occurs twice", "Remove one of them."];
+      return ["the same key occurs twice", "Remove one of them, or rename it."];
     case "MULTIPLE_DOCS":
       return [
         "there is more than one document in the file",

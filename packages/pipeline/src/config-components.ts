@@ -1,8 +1,11 @@
 import { parseComponentId } from "./component-id.ts";
-import type { Configured } from "./config.ts";
+import { nearestName } from "@countersign/model/document";
+import type { ErrorObject } from "ajv/dist/2020.js";
+import type { ConfigAdvice, Configured } from "./config.ts";
 import type { Expanded } from "./config-expand.ts";
 import { type ConfigPath, type ConfigReport, pathText } from "./config-report.ts";
-import { validateSettings } from "./config-schema.ts";
+import { errorPath, validateSettings } from "./config-schema.ts";
+import { inlineSecrets } from "./config-secrets.ts";
 import { type ConfigShape, SECTION } from "./config-shape.ts";
 import type { ComponentKind, ComponentSpec, ConfigFault, Reference } from "./spec.ts";
 
@@ -25,6 +28,7 @@ interface Context {
   readonly specs: readonly ComponentSpec[];
   readonly expanded: Expanded;
   readonly report: ConfigReport;
+  readonly advice: ConfigAdvice;
 }
 
 const KINDS: readonly ComponentKind[] = [
@@ -51,26 +55,71 @@ export function checkComponents(shape: ConfigShape, context: Context): CheckedCo
   return { of, references: checkReferences(of, shape, context.report) };
 }
 
-function configure(
-  item: { kind: ComponentKind; id: string; settings: unknown },
-  { specs, expanded, report }: Context,
-): Configured<ComponentSpec> | undefined {
+interface Item {
+  readonly kind: ComponentKind;
+  readonly id: string;
+  readonly settings: unknown;
+}
+
+function configure(item: Item, context: Context): Configured<ComponentSpec> | undefined {
   const { kind, id, settings } = item;
+  const { specs, expanded, report } = context;
   const path = [SECTION[kind], id];
-  const type = parseComponentId(id)?.type;
+  const type = parseComponentId(id)?.type ?? "";
   const spec = specs.find((one) => one.kind === kind && (kind === "client" || one.type === type));
   if (spec === undefined) {
-    const types = specs.filter((one) => one.kind === kind).map((one) => one.type);
-    const fix = types.length === 0 ? "remove it" : `use one of: ${types.join(", ")}`;
-    report.keyProblem(path, `no ${kind} of type ${type} in this build`, fix);
+    report.keyProblem(
+      path,
+      `no ${kind} of type ${type} in this build`,
+      typeFix(kind, type, context),
+    );
     return undefined;
   }
   const validated = validateSettings(settings, spec.config, { paths: expanded.whole, base: path });
-  report.schema(path, validated.errors);
+  report.schema(path, withoutAdvised(validated, { spec, path, context }));
+  for (const secret of inlineSecrets(spec.config, settings)) {
+    const at = [...path, ...secret];
+    if (expanded.filled.has(pathText(at))) continue;
+    const fix = "take it from `${env:NAME}` or `${file:/path}`";
+    report.warning(at, "a secret stands in the file itself", fix);
+  }
   if (validated.errors.length === 0) {
     reportFaults(spec.check?.(validated.config as never) ?? [], path, report);
   }
   return { id, spec, config: validated.config, files: filesBelow(path, expanded) };
+}
+
+function typeFix(kind: ComponentKind, type: string, { specs, advice }: Context): string {
+  const advised = advice.components[kind]?.[type];
+  if (advised !== undefined) return advised;
+  const elsewhere = specs.find((one) => one.type === type && one.kind !== "client");
+  if (elsewhere !== undefined) {
+    return `move it: its place is under \`${SECTION[elsewhere.kind]}\``;
+  }
+  const types = specs.filter((one) => one.kind === kind).map((one) => one.type);
+  if (types.length === 0) return "remove it";
+  const near = nearestName(type, types);
+  const others = `use one of: ${types.join(", ")}`;
+  return near === undefined ? others : `did you mean ${near}? Else ${others}`;
+}
+
+/** Reports settings that are known elsewhere with what to do instead; gives the other errors. */
+function withoutAdvised(
+  { config, errors }: { readonly config: unknown; readonly errors: readonly ErrorObject[] },
+  of: { readonly spec: ComponentSpec; readonly path: ConfigPath; readonly context: Context },
+): readonly ErrorObject[] {
+  const { spec, path, context } = of;
+  return errors.filter((error) => {
+    const name = (error.params as { readonly additionalProperty?: string }).additionalProperty;
+    if (name === undefined) return true;
+    const below = [...errorPath(error, config), name];
+    const key = pathText(below);
+    const { settings } = context.advice;
+    const fix = settings[`${spec.kind}/${spec.type}.${key}`] ?? settings[`${spec.kind}/*.${key}`];
+    if (fix === undefined) return true;
+    context.report.keyProblem([...path, ...below], "is not a setting of this build", fix);
+    return false;
+  });
 }
 
 function reportFaults(

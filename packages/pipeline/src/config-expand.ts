@@ -8,7 +8,9 @@ export interface Expanded {
   readonly value: unknown;
   /** Paths (as text) of strings that were one variable and nothing else: they may stand for numbers and booleans. */
   readonly whole: ReadonlySet<string>;
-  /** Those of them that were `${file:…}`, and the file. */
+  /** Paths of strings that have a variable in them. */
+  readonly filled: ReadonlySet<string>;
+  /** Those of `whole` that were `${file:…}`, and the file. */
   readonly files: ReadonlyMap<string, string>;
 }
 
@@ -22,6 +24,7 @@ interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly report: ConfigReport;
   readonly whole: Set<string>;
+  readonly filled: Set<string>;
   readonly files: Map<string, string>;
 }
 
@@ -32,8 +35,10 @@ export function expandVariables(
   report: ConfigReport,
 ): Expanded {
   const whole = new Set<string>();
+  const filled = new Set<string>();
   const files = new Map<string, string>();
-  return { value: expand(value, [], { env, report, whole, files }), whole, files };
+  const context = { env, report, whole, filled, files };
+  return { value: expand(value, [], context), whole, filled, files };
 }
 
 function expand(value: unknown, path: ConfigPath, context: Context): unknown {
@@ -48,6 +53,7 @@ function expand(value: unknown, path: ConfigPath, context: Context): unknown {
 
 function expandText(text: string, path: ConfigPath, context: Context): string {
   if (!text.includes("$")) return text;
+  if (text.includes("${")) context.filled.add(pathText(path));
   if (/^\$\{[^{}]*\}$/.test(text)) {
     context.whole.add(pathText(path));
     const file = FILE.exec(text.slice(2, -1))?.[1];
@@ -74,11 +80,11 @@ function valueOf(inner: string, path: ConfigPath, { env, report }: Context): str
   }
   const file = FILE.exec(inner)?.[1];
   if (file !== undefined) return contentOf(file, path, report);
-  report.problem(
-    path,
-    "unknown variable",
-    "use ${env:NAME}, ${env:NAME:-default} or ${file:/path}; $$ is a dollar sign",
-  );
+  const forms = "${env:NAME}, ${env:NAME:-default} or ${file:/path}; $$ is a dollar sign";
+  const short = /^[A-Z_][A-Z0-9_]{0,62}$/.test(inner)
+    ? `write \${env:${inner}}; known are `
+    : "use ";
+  report.problem(path, "unknown variable", `${short}${forms}`);
   return "";
 }
 
@@ -89,7 +95,11 @@ function contentOf(file: string, path: ConfigPath, report: ConfigReport): string
     report.problem(path, "the file is over 1 MiB", "name a file that holds this one value");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "error";
-    report.problem(path, `cannot read ${file} (${code})`, "make the file readable for this user");
+    const fix =
+      code === "ENOENT"
+        ? "create the file, or correct its path (relative ones start in the working directory)"
+        : "make the file readable for this user";
+    report.problem(path, `cannot read ${file} (${code})`, fix);
   }
   return "";
 }

@@ -1,3 +1,4 @@
+import { nearestName } from "@countersign/model/document";
 import { parseComponentId } from "./component-id.ts";
 import type { Config, Configured, ConfiguredPipeline } from "./config.ts";
 import type { CheckedComponents } from "./config-components.ts";
@@ -9,6 +10,7 @@ import type { BatchKind, Signal } from "./consumer.ts";
 import type { ComponentKind, ComponentSpec, ConnectorSpec, ReceiverSpec } from "./spec.ts";
 
 interface Context {
+  readonly shape: ConfigShape;
   readonly components: CheckedComponents;
   readonly report: ConfigReport;
 }
@@ -19,9 +21,9 @@ export function checkPipelines(
   components: CheckedComponents,
   report: ConfigReport,
 ): Config | undefined {
-  const context: Context = { components, report };
+  const context: Context = { shape, components, report };
   if (shape.pipelines.length === 0) {
-    report.problem(
+    report.consequence(
       ["service", "pipelines"],
       "there is no pipeline",
       "add one, for example `traces`",
@@ -38,7 +40,8 @@ export function checkPipelines(
   checkConnectors(pipelines, components, report);
   checkLoops(pipelines, components, report);
   const used = usedIds(shape, components);
-  warnUnused(used, context);
+  // A name that is wrong leaves another one unused: that is one thing to mend.
+  if (!report.hasProblems()) warnUnused(used, context);
   return pick(shape, pipelines, { components, used });
 }
 
@@ -46,20 +49,37 @@ function find(
   kind: ComponentKind,
   id: string,
   path: ConfigPath,
-  { components, report }: Context,
+  context: Context,
 ): Configured<ComponentSpec> | undefined {
   const ends = kind === "receiver" || kind === "exporter";
-  const here = ends ? [kind, "connector" as const] : [kind];
-  const found = here.map((one) => components.of[one].get(id)).find((one) => one !== undefined);
-  if (found === undefined) {
-    const names = here.flatMap((one) => [...components.of[one].keys()]);
-    const fix =
-      names.length === 0
-        ? `add it under \`${SECTION[kind]}\``
-        : `add it under \`${SECTION[kind]}\`, or use one of: ${names.join(", ")}`;
-    report.problem(path, `no ${kind} is called ${id}`, fix);
+  const here: readonly ComponentKind[] = ends ? [kind, "connector"] : [kind];
+  for (const one of here) {
+    const found = context.components.of[one].get(id);
+    if (found !== undefined) return found;
+    // It is there, and what is wrong with it has been said.
+    if (context.shape.sections[one].has(id)) return undefined;
   }
-  return found;
+  context.report.problem(path, `no ${kind} is called ${id}`, missingFix(id, here, context));
+  return undefined;
+}
+
+function missingFix(
+  id: string,
+  kinds: readonly ComponentKind[],
+  { shape, components }: Context,
+): string {
+  const [kind = "receiver"] = kinds;
+  const other = (Object.keys(SECTION) as ComponentKind[]).find((one) =>
+    shape.sections[one].has(id),
+  );
+  if (other !== undefined) {
+    return `it is configured under \`${SECTION[other]}\`: name it there, or add one under \`${SECTION[kind]}\``;
+  }
+  const add = `add it under \`${SECTION[kind]}\``;
+  const names = kinds.flatMap((one) => [...components.of[one].keys()]);
+  const near = nearestName(id, names);
+  if (near !== undefined) return `did you mean ${near}? Else ${add}`;
+  return names.length === 0 ? add : `${add}, or use one of: ${names.join(", ")}`;
 }
 
 function checkPipeline(shape: PipelineShape, context: Context): ConfiguredPipeline {
@@ -92,7 +112,7 @@ function receiversGive(
   const kinds = new Set<BatchKind>();
   const pulls = new Set<boolean>();
   if (shape.receivers.length === 0) {
-    context.report.problem([...path, "receivers"], "there is no receiver", "add at least one");
+    context.report.consequence([...path, "receivers"], "there is no receiver", "add at least one");
   }
   for (const [index, id] of shape.receivers.entries()) {
     const at = [...path, "receivers", index];
@@ -139,7 +159,9 @@ function checkSteps(
     if (spec?.kind !== "processor") continue;
     if (!spec.signals.includes(signal)) {
       wrongSignal(spec, signal, at, context);
-    } else if ([...kinds].some((kind) => kind !== spec.takes && spec.passes !== kind)) {
+      continue;
+    }
+    if ([...kinds].some((kind) => kind !== spec.takes && spec.passes !== kind)) {
       context.report.problem(
         at,
         `${id} takes ${NOUN[spec.takes]}, but gets ${[...kinds].map((kind) => NOUN[kind]).join(" and ")} here`,
@@ -163,7 +185,7 @@ function checkExporters(
   context: Context,
 ): void {
   if (shape.exporters.length === 0) {
-    context.report.problem([...path, "exporters"], "there is no exporter", "add at least one");
+    context.report.consequence([...path, "exporters"], "there is no exporter", "add at least one");
   }
   if (last.has("logs")) {
     context.report.problem(

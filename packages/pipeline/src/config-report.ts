@@ -7,6 +7,9 @@ export type ConfigPath = readonly (string | number)[];
 /** Collects what is wrong, with its place in the file. */
 export interface ConfigReport {
   problem(path: ConfigPath, message: string, fix: string): void;
+  /** The same, unless something else is wrong at this very path. */
+  consequence(path: ConfigPath, message: string, fix: string): void;
+  hasProblems(): boolean;
   /** The same, where the key itself is wrong. */
   keyProblem(path: ConfigPath, message: string, fix: string): void;
   warning(path: ConfigPath, message: string, fix: string): void;
@@ -29,6 +32,11 @@ export function createReport(document: ParsedDocument): ConfigReport {
   });
   return {
     problem: (path, message, fix) => void problems.push(make(path, message, fix)),
+    consequence: (path, message, fix) => {
+      const known = problems.some((problem) => problem.path === pathText(path));
+      if (!known) problems.push(make(path, message, fix));
+    },
+    hasProblems: () => problems.length > 0,
     keyProblem: (path, message, fix) =>
       void problems.push({ ...make(path, message, fix), ...document.at(path, "key") }),
     warning: (path, message, fix) =>
@@ -49,7 +57,10 @@ export function createReport(document: ParsedDocument): ConfigReport {
 }
 
 function sentence(fix: string): string {
-  return `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`;
+  const end = fix.endsWith("?") ? "" : ".";
+  // Names stay as they are written.
+  const start = /^[a-z_]+( |$)/.test(fix) ? fix.charAt(0).toUpperCase() : fix.charAt(0);
+  return `${start}${fix.slice(1)}${end}`;
 }
 
 function pointerStep(step: string | number): string {

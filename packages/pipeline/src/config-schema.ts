@@ -96,6 +96,11 @@ function coerce(
   return true;
 }
 
+/** Where in the settings an error is. */
+export function errorPath(error: ErrorObject, config: unknown): ConfigPath {
+  return pathOf(error.instancePath, config);
+}
+
 function member(value: unknown, key: string | number): unknown {
   return (value as Record<string | number, unknown>)[key];
 }

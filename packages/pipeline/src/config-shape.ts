@@ -1,4 +1,5 @@
 // The frame of a configuration: sections, ids, pipelines. What a component makes of its settings is its own affair.
+import { nearestName } from "@countersign/model/document";
 import { parseComponentId } from "./component-id.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
 import type { ComponentKind } from "./spec.ts";
@@ -85,8 +86,24 @@ function known(
 ): void {
   for (const key of Object.keys(value)) {
     if (names.includes(key)) continue;
-    report.keyProblem([...path, key], "unknown key", `use one of: ${names.join(", ")}`);
+    report.keyProblem([...path, key], "unknown key", keyFix(key, names, path));
   }
+}
+
+/** Keys of the Collector's frame that this one has not, by path. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "service.telemetry":
+    "remove it: metrics are served by the extension `metrics`, logs go to stderr, and its own traces follow the OTEL_* variables",
+  pipelines: "indent it below `service`",
+};
+
+function keyFix(key: string, names: readonly string[], path: ConfigPath): string {
+  const elsewhere = ELSEWHERE[[...path, key].join(".")];
+  if (elsewhere !== undefined) return elsewhere;
+  const near = nearestName(key, names);
+  if (near !== undefined) return `did you mean ${near}?`;
+  const indent = path.length === 0 ? ", or indent it below the section that it belongs to" : "";
+  return `use one of: ${names.join(", ")}${indent}`;
 }
 
 function sectionOf(
@@ -111,12 +128,13 @@ function sectionOf(
 function ids(value: unknown, path: ConfigPath, report: ConfigReport): readonly string[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) {
-    report.problem(path, "not a list", "write a list of component ids: [a, b/c]");
+    report.problem(path, "not a list", "write a list of component ids: [otlp, otlp/tls]");
     return [];
   }
   const seen = new Set<string>();
   for (const [index, item] of value.entries()) {
-    const id = idAt(item, [...path, index], report);
+    // A text that can be no id is not there either: who looks for it says what is near.
+    const id = typeof item === "string" ? item : idAt(item, [...path, index], report);
     if (id === undefined) continue;
     if (seen.has(id))
       report.problem([...path, index], `${id} is listed twice`, "remove one of the two");
@@ -141,6 +159,14 @@ function pipelinesOf(value: unknown, report: ConfigReport): readonly PipelineSha
   });
 }
 
+function pipelineFix(type: string | undefined): string {
+  if (type === "logs") {
+    return "events come as log records, and their pipelines are called `decisions`; send other logs to a Collector";
+  }
+  if (type === "metrics" || type === "profiles") return `remove it: send ${type} to a Collector`;
+  return "name it `traces`, `decisions`, or `<signal>/<name>`";
+}
+
 function pipelineOf(
   id: string,
   value: unknown,
@@ -149,11 +175,7 @@ function pipelineOf(
 ): PipelineShape | undefined {
   const type = parseComponentId(id)?.type;
   if (type !== "traces" && type !== "decisions") {
-    report.keyProblem(
-      path,
-      "not a pipeline of this build",
-      "name it `traces`, `decisions`, or `<signal>/<name>`",
-    );
+    report.keyProblem(path, "not a pipeline of this build", pipelineFix(type));
     return undefined;
   }
   const pipeline = fields(value, path, report);

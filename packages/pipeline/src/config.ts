@@ -8,6 +8,7 @@ import { checkShape } from "./config-shape.ts";
 import type { Signal } from "./consumer.ts";
 import type {
   ClientSpec,
+  ComponentKind,
   ComponentSpec,
   ConnectorSpec,
   ExporterSpec,
@@ -71,6 +72,16 @@ export interface ConfigSource {
   readonly components: readonly ComponentSpec[];
   /** For `${env:X}`. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What to do instead, for those who come from another service with configurations like ours. */
+  readonly advice?: ConfigAdvice;
+}
+
+/** Names that are known elsewhere and not here, and what to do instead. Sentences without a full stop. */
+export interface ConfigAdvice {
+  /** By kind and type of a component. */
+  readonly components: { readonly [Kind in ComponentKind]?: Readonly<Record<string, string>> };
+  /** By `<kind>/<type>.<setting>`: `receiver/otlp.protocols.grpc`; `*` stands for any type. */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** Reads a configuration and finds every problem in it, each with its place and what to do. Never throws. */
@@ -81,7 +92,12 @@ export function readConfig(source: ConfigSource): LoadedConfig {
   const expanded = expandVariables(document.value, source.env, report);
   const shape = checkShape(expanded.value, report);
   if (shape === undefined) return report.done();
-  const components = checkComponents(shape, { specs: source.components, expanded, report });
+  const components = checkComponents(shape, {
+    specs: source.components,
+    expanded,
+    report,
+    advice: source.advice ?? { components: {}, settings: {} },
+  });
   const pipelines = checkPipelines(shape, components, report);
   const { problems, warnings } = report.done();
   if (problems.length > 0 || pipelines === undefined) return { problems, warnings };

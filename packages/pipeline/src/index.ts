@@ -85,6 +85,7 @@ export { readJson } from "./json-document.ts";
 export type { JsonDocument } from "./json-document.ts";
 export type {
   Config,
+  ConfigAdvice,
   ConfigSource,
   Configured,
   ConfiguredPipeline,

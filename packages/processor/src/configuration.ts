@@ -1,5 +1,6 @@
 import type { Problem } from "@countersign/model/document";
-import { type Config, ConfigError, readConfig } from "@countersign/pipeline";
+import { type Config, ConfigError, type LoadedConfig, readConfig } from "@countersign/pipeline";
+import { COLLECTOR_ADVICE } from "./collector-advice.ts";
 import { COMPONENTS } from "./components.ts";
 
 /** Values for `${env:X}`. */
@@ -12,13 +13,25 @@ export interface UsableConfig {
   readonly warnings: readonly Problem[];
 }
 
-/** Every problem of a configuration, in the order of the file; none if it can run. Never throws. */
+/** What is found in a configuration, each in the order of the file. */
+export interface ConfigFindings {
+  /** None if it can run. */
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Every problem of a configuration, and what was surely not meant. Never throws. */
 export function validateConfig(
   text: string,
   file: string,
   env: Environment = process.env,
-): readonly Problem[] {
-  return readConfig({ text, file, env, components: COMPONENTS }).problems;
+): ConfigFindings {
+  const { problems, warnings } = read(text, file, env);
+  return { problems, warnings };
+}
+
+function read(text: string, file: string, env: Environment): LoadedConfig {
+  return readConfig({ text, file, env, components: COMPONENTS, advice: COLLECTOR_ADVICE });
 }
 
 /** Reads a configuration. Throws a `ConfigError` (CONFIG_INVALID) with `problems`. */
@@ -27,7 +40,7 @@ export function loadConfig(
   file: string,
   env: Environment = process.env,
 ): UsableConfig {
-  const { config, problems, warnings } = readConfig({ text, file, env, components: COMPONENTS });
+  const { config, problems, warnings } = read(text, file, env);
   if (config === undefined) throw new ConfigError(problems);
   return { config, warnings };
 }

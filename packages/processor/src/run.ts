@@ -17,8 +17,10 @@ export interface RunOptions {
   readonly logger?: (component: string) => Logger;
   /** Called once when everything works: the place to print the console's address. */
   readonly started?: (service: Service) => void;
-  /** Called with every problem and warning of the configuration. */
+  /** Called with every problem of the configuration; default: a line of the log. */
   readonly problem?: (problem: Problem) => void;
+  /** Called with what runs, but was surely not meant; default: a line of the log. */
+  readonly warning?: (warning: Problem) => void;
 }
 
 /** Exit codes of the command line (sysexits where there is one). */
@@ -73,6 +75,7 @@ async function serve(options: RunOptions, log: Logger, create: () => Service): P
 
 async function readUsable(options: RunOptions, log: Logger): Promise<UsableConfig | number> {
   const problem = options.problem ?? ((one: Problem): void => log.error(formatProblem(one)));
+  const warning = options.warning ?? ((one: Problem): void => log.warn(formatProblem(one)));
   let text: string;
   try {
     text = await readFile(options.configFile, "utf8");
@@ -85,7 +88,7 @@ async function readUsable(options: RunOptions, log: Logger): Promise<UsableConfi
   }
   try {
     const usable = loadConfig(text, options.configFile, options.env);
-    for (const warning of usable.warnings) problem(warning);
+    for (const one of usable.warnings) warning(one);
     return usable;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { type Choose, example } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { readInput } from "../input.ts";
+import { formatWarning } from "../warning.ts";
 import type { Terminal } from "../terminal.ts";
 
 interface Flags {
@@ -17,7 +18,8 @@ export function addValidate(program: Command, choose: Choose): void {
     .command("validate")
     .summary("check a configuration or a policy")
     .description(
-      "Checks a file and names every problem: file, line, column, path, and what to do. Exits 78 when there is one.",
+      "Checks a file and names every problem: file, line, column, path, and what to do. Exits 78 when there is one; " +
+        "warnings are what runs, but was surely not meant.",
     )
     .addOption(new Option("--config <file>", "a processor configuration").conflicts("policy"))
     .addOption(new Option("--policy <file>", "a policy"))
@@ -31,34 +33,48 @@ export function addValidate(program: Command, choose: Choose): void {
     });
 }
 
+/** What is wrong with a file, and what is surely not meant but runs. */
+interface Findings {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
 async function validate(flags: Flags, terminal: Terminal): Promise<number> {
   const file = (flags.config ?? flags.policy) as string;
   const text = await readInput(file, MAX_DOCUMENT_BYTES);
-  const problems =
+  const findings =
     flags.config === undefined ? await ofPolicy(text, file) : await ofConfig(text, file);
-  if (flags.json) {
-    terminal.out(JSON.stringify({ file, ok: problems.length === 0, problems }, undefined, 2));
-  } else if (problems.length === 0) {
-    terminal.out(`${file}: valid`);
-  } else {
-    for (const problem of problems) terminal.out(formatProblem(problem));
-    terminal.err(`${problems.length} ${problems.length === 1 ? "problem" : "problems"}`);
-  }
-  return problems.length === 0 ? EXIT.done : EXIT.config;
+  const ok = findings.problems.length === 0;
+  if (flags.json) terminal.out(JSON.stringify({ file, ok, ...findings }, undefined, 2));
+  else print(file, findings, terminal);
+  return ok ? EXIT.done : EXIT.config;
 }
 
-async function ofPolicy(text: string, file: string): Promise<readonly Problem[]> {
+function print(file: string, { problems, warnings }: Findings, terminal: Terminal): void {
+  for (const problem of problems) terminal.out(formatProblem(problem));
+  for (const warning of warnings) terminal.out(formatWarning(warning));
+  if (problems.length === 0) terminal.out(`${file}: valid`);
+  const counted = [count(problems.length, "problem"), count(warnings.length, "warning")];
+  const found = counted.filter((one) => one !== undefined).join(", ");
+  if (found !== "") terminal.err(found);
+}
+
+function count(number: number, noun: string): string | undefined {
+  return number === 0 ? undefined : `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+async function ofPolicy(text: string, file: string): Promise<Findings> {
   const { loadPolicy, PolicyError } = await import("@countersign/gate");
   try {
     loadPolicy(text, file);
-    return [];
+    return { problems: [], warnings: [] };
   } catch (error) {
-    if (error instanceof PolicyError) return error.problems;
+    if (error instanceof PolicyError) return { problems: error.problems, warnings: [] };
     throw error;
   }
 }
 
-async function ofConfig(text: string, file: string): Promise<readonly Problem[]> {
+async function ofConfig(text: string, file: string): Promise<Findings> {
   const { validateConfig } = await import("@countersign/processor");
   return validateConfig(text, file);
 }

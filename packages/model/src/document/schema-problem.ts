@@ -81,14 +81,17 @@ function sentence(error: ValidatorError): Sentence {
     case "const":
       return { message: `must be ${JSON.stringify(params["allowedValue"])}`, ...fix };
     case "type":
-      return { message: `must be ${typeName(params["type"])}`, ...fix };
+      return { message: `must be ${formatName(parentSchema) ?? typeName(params["type"])}`, ...fix };
     case "pattern":
       return {
         message: "does not have the right form",
         ...(fix ?? { fix: `Match ${String(params["pattern"])}` }),
       };
     case "format":
-      return { message: `must be a valid ${String(params["format"])}`, ...fix };
+      return {
+        message: `must be ${formatName(parentSchema) ?? `a valid ${String(params["format"])}`}`,
+        ...fix,
+      };
     case "oneOf":
     case "anyOf":
       return choiceSentence(error);
@@ -138,8 +141,28 @@ function membersOf(schema: ValidatorError["parentSchema"]): readonly string[] {
 function unknownSentence(name: string, schema: ValidatorError["parentSchema"]): Sentence {
   const known = membersOf(schema);
   const message = `unknown member ${JSON.stringify(name)}; known: ${known.join(", ") || "none"}`;
-  const near = known.find((candidate) => distance(candidate, name) <= 2);
+  const below = placeBelow(name, schema);
+  if (below !== undefined) return { message, fix: `Indent it: it belongs below \`${below}\`.` };
+  const near = nearestName(name, known);
   return { message, fix: near === undefined ? "Remove it." : `Did you mean ${near}?` };
+}
+
+/** Deepest nesting that is searched for a member that stands too far out. */
+const MAX_BELOW = 3;
+
+/** Where a member would be known: `protocols.http`. */
+function placeBelow(
+  name: string,
+  schema: ValidatorError["parentSchema"],
+  depth = 1,
+): string | undefined {
+  const properties = (schema?.["properties"] ?? {}) as Record<string, Record<string, unknown>>;
+  for (const [key, inner] of Object.entries(properties)) {
+    if (membersOf(inner).includes(name)) return key;
+    const deeper = depth < MAX_BELOW ? placeBelow(name, inner, depth + 1) : undefined;
+    if (deeper !== undefined) return `${key}.${deeper}`;
+  }
+  return undefined;
 }
 
 function missingSentence(name: string, schema: ValidatorError["parentSchema"]): Sentence {
@@ -184,7 +207,27 @@ function typeName(type: unknown): string {
   return types.map((name) => TYPE_NAMES[name] ?? name).join(" or ");
 }
 
+/** Formats that need more words than their name. */
+const FORMAT_NAMES: Readonly<Record<string, string>> = {
+  duration: "a duration with its unit (ms, s, m or h)",
+  size: "a size with its unit (B, KiB, MiB or GiB)",
+  endpoint: "an address with its port",
+  http_url: "an http:// or https:// address",
+};
+
+function formatName(schema: ValidatorError["parentSchema"]): string | undefined {
+  return FORMAT_NAMES[String(schema?.["format"])];
+}
+
 const MAX_COMPARED = 64;
+
+/** The name among `known` that was probably meant: at most two letters differ. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const near = known
+    .map((candidate) => ({ candidate, far: distance(candidate, name) }))
+    .filter(({ candidate, far }) => far <= Math.min(2, Math.ceil(candidate.length / 3)));
+  return near.toSorted((a, b) => a.far - b.far)[0]?.candidate;
+}
 
 /** Edit distance, for names that are nearly right. */
 function distance(one: string, other: string): number {

@@ -23,6 +23,10 @@ interface Config extends SenderConfig {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+const HEADER = { type: "string", maxLength: 8192, pattern: "^[\\x20-\\x7e]*$" } as const;
+/** Names of headers that hold credentials: authorization, x-api-key, cookie, x-honeycomb-team. */
+const SECRET_HEADERS = "([Aa]uth|[Cc]ookie|[Kk]ey|[Pp]assword|[Ss]ecret|[Tt]eam|[Tt]oken)";
+
 /** Spans to any OTLP/HTTP endpoint. */
 export const otlpHttpExporter: ExporterSpec = {
   kind: "exporter",
@@ -48,7 +52,8 @@ export const otlpHttpExporter: ExporterSpec = {
         type: "object",
         default: {},
         maxProperties: 32,
-        additionalProperties: { type: "string", maxLength: 8192, pattern: "^[\\x20-\\x7e]*$" },
+        patternProperties: { [SECRET_HEADERS]: { ...HEADER, writeOnly: true } },
+        additionalProperties: HEADER,
         propertyNames: { pattern: "^[A-Za-z0-9-]{1,64}$" },
         description: "Sent with every request; take secrets from ${env:…} or ${file:…}.",
       },

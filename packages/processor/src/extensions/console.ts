@@ -40,6 +40,7 @@ export const consoleExtension: ExtensionSpec = {
       token: {
         type: "string",
         pattern: "^[A-Za-z0-9._~-]{16,256}$",
+        writeOnly: true,
         description:
           "16 to 256 characters A-Z a-z 0-9 . _ ~ -, from ${env:…} or ${file:…}; absent: made at each start.",
       },

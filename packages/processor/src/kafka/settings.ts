@@ -62,7 +62,7 @@ const SASL_SCHEMA: JsonSchema = {
   properties: {
     mechanism: { enum: ["scram-sha-512", "scram-sha-256", "plain"] },
     username: { type: "string", minLength: 1, maxLength: 256 },
-    password: { type: "string", minLength: 1, maxLength: 1024 },
+    password: { type: "string", minLength: 1, maxLength: 1024, writeOnly: true },
   },
 };
 

@@ -71,6 +71,7 @@ export const redactProcessor: ProcessorSpec = {
           key: {
             type: "string",
             maxLength: 4096,
+            writeOnly: true,
             description:
               "Secret of at least 32 bytes, from ${file:…} or ${env:…}: openssl rand -base64 32.",
           },
