@@ -1,4 +1,5 @@
 import { CountersignError } from "@countersign/model";
+import { readBounded } from "./read-bounded.ts";
 
 /** What a bounded fetch allows. */
 export interface FetchBounds {
@@ -23,33 +24,19 @@ export function boundedFetch(fetcher: typeof fetch, bounds: FetchBounds): typeof
       const late = init?.signal?.aborted === true ? " in time" : "";
       throw unavailable(bounds, `no answer from ${originOf(input)}${late}`);
     }
-    const body = await readBounded(response, bounds);
+    const body = await bodyOf(response, bounds);
     const { status, headers } = response;
     // Statuses that have no body refuse even an empty one.
     return new Response(body.byteLength === 0 ? null : body, { status, headers });
   };
 }
 
-async function readBounded(
-  response: Response,
-  bounds: FetchBounds,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    // Leaving the loop early cancels the stream, so a body without end costs one chunk over the limit.
-    for await (const chunk of response.body ?? []) {
-      size += chunk.byteLength;
-      if (size > bounds.maxBytes) break;
-      chunks.push(chunk);
-    }
-  } catch {
+async function bodyOf(response: Response, bounds: FetchBounds): Promise<Buffer<ArrayBuffer>> {
+  const body = await readBounded(response, bounds.maxBytes).catch(() => {
     throw unavailable(bounds, "the answer broke off");
-  }
-  if (size > bounds.maxBytes) {
-    throw unavailable(bounds, `the answer is larger than ${bounds.maxBytes} bytes`);
-  }
-  return new Uint8Array(Buffer.concat(chunks));
+  });
+  if (body !== undefined) return body;
+  throw unavailable(bounds, `the answer is larger than ${bounds.maxBytes} bytes`);
 }
 
 /** Scheme, host and port: a path or a query may hold more than where to look. */

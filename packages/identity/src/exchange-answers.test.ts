@@ -46,6 +46,17 @@ describe("an answer that is not used", () => {
     expect(error.message).toMatch(/^identity\/exchange: /);
   });
 
+  test.each(["invalid_target", "interaction_required", "temporarily_unavailable"])(
+    "refused with %s, which is said",
+    async (name) => {
+      service.mood = { status: 400, raw: JSON.stringify({ error: name }) };
+      expect(await refusal(ask(service.source(), await service.inbound()))).toMatchObject({
+        code: "REJECTED",
+        message: `identity/exchange: the token service refused the exchange: ${name}`,
+      });
+    },
+  );
+
   test("the human's own token, given back", async () => {
     const subject = await service.inbound({
       aud: AUDIENCE,

@@ -1,4 +1,5 @@
 import { CountersignError } from "@countersign/model";
+import { readBounded } from "./read-bounded.ts";
 
 const TIMEOUT_MS = 3000;
 const MAX_BYTES = 256 * 1024;
@@ -19,7 +20,9 @@ export async function readBoundedJson(url: string, fetcher: typeof fetch): Promi
       await response.body?.cancel();
       throw unavailable(`the issuer answered ${response.status}`);
     }
-    return JSON.parse(await readBounded(response)) as unknown;
+    const body = await readBounded(response, MAX_BYTES);
+    if (body === undefined) throw unavailable(`the answer is larger than ${MAX_BYTES} bytes`);
+    return JSON.parse(body.toString("utf8")) as unknown;
   } catch (error) {
     if (error instanceof CountersignError) throw error;
     throw unavailable(
@@ -27,18 +30,6 @@ export async function readBoundedJson(url: string, fetcher: typeof fetch): Promi
       error,
     );
   }
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  // Leaving the loop early cancels the stream, so a body without end costs one chunk over the limit.
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_BYTES) throw unavailable(`the answer is larger than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function unavailable(what: string, cause?: unknown): CountersignError {

@@ -2,6 +2,7 @@ import { CountersignError, errorCode, isHttpsOrLoopback } from "@countersign/mod
 import { type CryptoKey, importJWK, type JWK } from "jose";
 import type * as OAuth from "oauth4webapi";
 import { boundedFetch } from "./bounded-fetch.ts";
+import { oauthErrorOf, withoutAnswer } from "./oauth-error.ts";
 import type { SubjectToken } from "./subject-token.ts";
 
 /** How this process is known to the token service. One of `clientSecret` and `clientKey` is needed: only a client that can be recognised may act for a human. */
@@ -50,19 +51,6 @@ const TOKEN_TYPE = "urn:ietf:params:oauth:token-type:";
 const DISCOVERY_MAX_AGE_MS = 10 * 60_000;
 const DISCOVERY_TIMEOUT_MS = 5000;
 const MAX_BODY_BYTES = 256 * 1024;
-/** RFC 6749, 8693, 8707, 9449: what may be quoted of an answer. `error_description` is free text and may hold anything. */
-const KNOWN_ERRORS: ReadonlySet<string> = new Set([
-  "access_denied",
-  "invalid_client",
-  "invalid_dpop_proof",
-  "invalid_grant",
-  "invalid_request",
-  "invalid_scope",
-  "invalid_target",
-  "unauthorized_client",
-  "use_dpop_nonce",
-]);
-
 class OAuthTokenService implements TokenService {
   readonly #options: TokenServiceOptions;
   readonly #issuer: URL;
@@ -100,8 +88,8 @@ class OAuthTokenService implements TokenService {
       );
       return { token: answer.access_token, tokenType: answer.token_type };
     } catch (error) {
-      if (oauthError(error) === "unsupported_grant_type") return undefined;
-      throw safeError(error);
+      if (oauthErrorOf(error) === "unsupported_grant_type") return undefined;
+      throw refused(error);
     }
   }
 
@@ -204,23 +192,17 @@ function form({ subject, audience }: ExchangeRequest): Record<string, string> {
   };
 }
 
-function oauthError(error: unknown): unknown {
-  return (error as { error?: unknown } | null)?.error;
-}
-
-/** oauth4webapi's errors hold the answer (and so tokens) as their cause: nothing of them goes on but a known error name. */
-function safeError(error: unknown): CountersignError {
-  if (errorCode(error) !== undefined) return error as CountersignError;
-  // RFC 6749, section 5.2: 401 is about the client; with a challenge in its header oauth4webapi does not read the body.
-  const name =
-    (error as { status?: unknown }).status === 401 ? "invalid_client" : oauthError(error);
-  const known = typeof name === "string" && KNOWN_ERRORS.has(name);
-  return new CountersignError(
-    "REJECTED",
-    known
-      ? `${COMPONENT}: the token service refused the exchange: ${name}`
-      : `${COMPONENT}: the token service refused the exchange, or its answer is unusable`,
-  );
+function refused(error: unknown): CountersignError {
+  return withoutAnswer(error, (known) => {
+    // RFC 6749, section 5.2: 401 is about the client; with a challenge in its header oauth4webapi does not read the body.
+    const name = (error as { status?: unknown }).status === 401 ? "invalid_client" : known;
+    return new CountersignError(
+      "REJECTED",
+      name === undefined
+        ? `${COMPONENT}: the token service refused the exchange, or its answer is unusable`
+        : `${COMPONENT}: the token service refused the exchange: ${name}`,
+    );
+  });
 }
 
 function unavailable(what: string): CountersignError {

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { errorCode, isHttpsOrLoopback } from "@countersign/model";
 import * as oauth from "oauth4webapi";
-import { loginError, oauthErrorOf, safeError } from "./login-error.ts";
+import { oauthErrorOf } from "../oauth-error.ts";
+import { loginError, safeError } from "./login-error.ts";
 import { nonceCommitment } from "../login-token.ts";
 import { type LoginRequest, scopeRefusal, type ScopeRefused } from "./login-request.ts";
 import { askTokenEndpoint, tokenOptions } from "./provider.ts";

@@ -1,35 +1,8 @@
-import { CountersignError, type ErrorCode, errorCode } from "@countersign/model";
+import { CountersignError, type ErrorCode } from "@countersign/model";
 import * as oauth from "oauth4webapi";
+import { withoutAnswer } from "../oauth-error.ts";
 
 const COMPONENT = "identity/login";
-
-/**
- * RFC 6749, 8628, 8707, 9449, OpenID Connect Core: what may be quoted of an answer. `error_description` is free text and may hold anything.
- */
-const KNOWN: ReadonlySet<string> = new Set([
-  "access_denied",
-  "account_selection_required",
-  "authorization_pending",
-  "consent_required",
-  "expired_token",
-  "interaction_required",
-  "invalid_client",
-  "invalid_dpop_proof",
-  "invalid_grant",
-  "invalid_request",
-  "invalid_scope",
-  "invalid_target",
-  "login_required",
-  "not_allowed", // Keycloak
-  "server_error",
-  "slow_down",
-  "temporarily_unavailable",
-  "unauthorized_client",
-  "unsupported_grant_type",
-  "unsupported_response_type",
-  "unsupported_token_type",
-  "use_dpop_nonce",
-]);
 
 /** What each claim of an ID token that does not fit means, in the words of the person who logs in. */
 const CLAIMS: Readonly<Record<string, string>> = {
@@ -47,24 +20,16 @@ export function loginError(code: ErrorCode, what: string): CountersignError {
   return new CountersignError(code, `${COMPONENT}: ${what}`);
 }
 
-/** The OAuth error code that an answer carried, if it is one that the specifications know; never free text. */
-export function oauthErrorOf(error: unknown): string | undefined {
-  const name = (error as { error?: unknown } | null)?.error;
-  return typeof name === "string" && KNOWN.has(name) ? name : undefined;
-}
-
-/**
- * What goes on of an error of the protocol. oauth4webapi's errors hold the answer, and so codes and tokens, as their cause: none
- * of it survives but a known error code or the name of a claim.
- */
+/** What goes on of an error of the protocol: nothing of the answer but a known error code or the name of a claim. */
 export function safeError(error: unknown): CountersignError {
-  if (errorCode(error) !== undefined) return error as CountersignError;
-  const name = oauthErrorOf(error);
-  if (name === "temporarily_unavailable" || name === "server_error") {
-    return loginError("UNAVAILABLE", `the identity provider cannot be asked: it says ${name}`);
-  }
-  if (name !== undefined) return loginError("REJECTED", `the identity provider refused: ${name}`);
-  return unusable(error);
+  return withoutAnswer(error, (name) => {
+    if (name === "temporarily_unavailable" || name === "server_error") {
+      return loginError("UNAVAILABLE", `the identity provider cannot be asked: it says ${name}`);
+    }
+    return name === undefined
+      ? unusable(error)
+      : loginError("REJECTED", `the identity provider refused: ${name}`);
+  });
 }
 
 function unusable(error: unknown): CountersignError {

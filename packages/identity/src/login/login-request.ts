@@ -1,4 +1,4 @@
-import { oauthErrorOf } from "./login-error.ts";
+import { oauthErrorOf } from "../oauth-error.ts";
 import type { LoginKey } from "./login-key.ts";
 import type { Provider } from "./provider.ts";
 

@@ -1,5 +1,5 @@
 import * as oauth from "oauth4webapi";
-import { oauthErrorOf } from "./login-error.ts";
+import { oauthErrorOf } from "../oauth-error.ts";
 import { nonceCommitment } from "../login-token.ts";
 import type { LoginKey } from "./login-key.ts";
 import { askTokenEndpoint, type Provider, tokenOptions } from "./provider.ts";
