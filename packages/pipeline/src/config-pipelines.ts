@@ -7,7 +7,13 @@ import { checkConnectors } from "./config-connectors.ts";
 import { checkLoops } from "./config-loops.ts";
 import { type ConfigShape, type PipelineShape, SECTION } from "./config-shape.ts";
 import type { BatchKind, Signal } from "./consumer.ts";
-import type { ComponentKind, ComponentSpec, ConnectorSpec, ReceiverSpec } from "./spec.ts";
+import type {
+  ComponentKind,
+  ComponentSpec,
+  ConnectorSpec,
+  ProcessorSpec,
+  ReceiverSpec,
+} from "./spec.ts";
 
 interface Context {
   readonly shape: ConfigShape;
@@ -144,6 +150,12 @@ function wrongSignal(
   );
 }
 
+/** What it takes, and beside it what it lets pass. */
+function mayTake(kinds: ReadonlySet<BatchKind>, { takes, passes }: ProcessorSpec): boolean {
+  if (kinds.size === 0) return true;
+  return kinds.has(takes) && [...kinds].every((kind) => kind === takes || kind === passes);
+}
+
 /** Follows the batches from step to step; what the last one gives goes to the exporters. */
 function checkSteps(
   shape: PipelineShape,
@@ -161,7 +173,7 @@ function checkSteps(
       wrongSignal(spec, signal, at, context);
       continue;
     }
-    if ([...kinds].some((kind) => kind !== spec.takes && spec.passes !== kind)) {
+    if (!mayTake(kinds, spec)) {
       context.report.problem(
         at,
         `${id} takes ${NOUN[spec.takes]}, but gets ${[...kinds].map((kind) => NOUN[kind]).join(" and ")} here`,

@@ -129,7 +129,7 @@ export interface ReceiverSpec extends SpecBase {
 export interface ProcessorSpec extends SpecBase {
   readonly kind: "processor";
   readonly takes: BatchKind;
-  /** It takes these too, and gives them on. */
+  /** It takes these too where they come beside what it takes, and gives them on. */
   readonly passes?: BatchKind;
   readonly gives: BatchKind;
   create(config: never, runtime: Runtime, next: Consumer<never>): Component & Consumer<never>;

@@ -1,5 +1,6 @@
 import type { ComponentSpec } from "@countersign/pipeline";
 import { continuityConnector } from "./connectors/continuity.ts";
+import { decisionsConnector } from "./connectors/decisions.ts";
 import { archiveExporter } from "./exporters/archive.ts";
 import { debugExporter } from "./exporters/debug.ts";
 import { fileExporter } from "./exporters/file.ts";
@@ -26,6 +27,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   intakeProcessor,
   redactProcessor,
   filterProcessor,
+  decisionsConnector,
   continuityConnector,
   archiveExporter,
   kafkaExporter,

@@ -303,3 +303,17 @@ test("what became of the records is counted", async () => {
   );
   expect(counts.toSorted()).toEqual(["accepted=1", "foreign=1", "rejected=1", "withheld=1"]);
 });
+
+test("what a connector made passes, but for tenants that are not taken", async () => {
+  const events = sealedEvents(2);
+  const taken = [bench(), bench({ tenants: ["acme"] }), bench({ tenants: ["other"] })];
+  for (const { intake } of taken) {
+    await (intake as unknown as Consumer<Decisions>).consume({ events }, SIGNAL);
+  }
+  expect(taken.map((one) => one.events.length)).toEqual([2, 2, 0]);
+  expect(taken.map((one) => one.dead.map(({ reason }) => reason))).toEqual([
+    [],
+    [],
+    ["tenant_unknown", "tenant_unknown"],
+  ]);
+});

@@ -39,6 +39,7 @@ export const intakeProcessor: ProcessorSpec = {
     "Checks sealed events (hash, canonical form, schema, tenant, leaks) and makes them of log records.",
   signals: ["decisions"],
   takes: "logs",
+  passes: "decisions",
   gives: "decisions",
   config: {
     type: "object",
@@ -82,7 +83,7 @@ interface Sorted {
 /** Events that go on in one piece; the archive's own bound is far above. */
 const BATCH_EVENTS = 512;
 
-class Intake implements Component, Consumer<Logs> {
+class Intake implements Component, Consumer<Logs | Decisions> {
   readonly #runtime: Runtime;
   readonly #tenants: ReadonlySet<string> | undefined;
   readonly #next: Consumer<Decisions>;
@@ -105,7 +106,8 @@ class Intake implements Component, Consumer<Logs> {
    * Events first, letters after: when a letter cannot be written the whole request is sent again, and the events that are
    * there already are dropped as duplicates. The other way round, letters would repeat.
    */
-  async consume(batch: Logs, signal: AbortSignal): Promise<void> {
+  async consume(batch: Logs | Decisions, signal: AbortSignal): Promise<void> {
+    if ("events" in batch) return await this.#passOn(batch, signal);
     const sorted = this.#sort(batch);
     const { events, dead, quarantined, foreign } = sorted;
     if (foreign > 0 && events.length + dead.length + quarantined.length === 0) {
@@ -121,6 +123,18 @@ class Intake implements Component, Consumer<Logs> {
     await this.#runtime.service.quarantine.deposit(quarantined, signal);
     await this.#runtime.service.deadLetters.deposit(dead, signal);
     this.#count(sorted);
+  }
+
+  /** Events that a connector made: checked when they were made, but for whose they are. */
+  async #passOn(batch: Decisions, signal: AbortSignal): Promise<void> {
+    const events = batch.events.filter(({ event }) => this.#tenantFault(event) === undefined);
+    if (events.length > 0) await this.#next.consume({ ...batch, events }, signal);
+    const strangers = batch.events.filter((one) => !events.includes(one));
+    const dead = strangers.map(({ bytes, hash }) => ({
+      ...this.#letter("tenant_unknown"),
+      ...original(bytes, hash),
+    }));
+    await this.#runtime.service.deadLetters.deposit(dead, signal);
   }
 
   #sort(batch: Logs): Sorted {
