@@ -3,6 +3,7 @@ import type { Agent, Check, Human, Reason } from "@countersign/model";
 import type { Budget } from "./budget.ts";
 import type { McpCall } from "./call.ts";
 import type { CheckAnswer, Checker, CheckRequest } from "./check/checker.ts";
+import type { GateClock } from "./clock.ts";
 import { classify } from "./methods.ts";
 import type { Policy } from "./policy/policy.ts";
 import { questionsOf, subjectOf } from "./policy/questions.ts";
@@ -32,6 +33,7 @@ export interface Parts {
   readonly tasks: TaskOwners;
   /** What identity said of messages that came with a proof. */
   readonly resolved: ResolvedMessages;
+  readonly clock: GateClock;
 }
 
 /** Decides a guarded, task or unmapped call, in the order of work of contract section 3. */

@@ -94,9 +94,10 @@ class JournalledGate implements Gate {
     const { budgetMs, ...waits } = { ...DEFAULT_LIMITS, ...limits };
     this.policy = policy;
     const resolved = new WeakMap();
-    this.#parts = { policy, checker, identity, tasks: new TaskOwners(), resolved };
-    this.#journal = journal;
     this.#clock = clock ?? SYSTEM_CLOCK;
+    const tasks = new TaskOwners();
+    this.#parts = { policy, checker, identity, tasks, resolved, clock: this.#clock };
+    this.#journal = journal;
     this.#recorder = new Recorder(policy, journal, this.#clock, waits);
     this.#alarms = new Alarms(budgetMs);
     this.#log = log ?? silentLogger;

@@ -198,6 +198,33 @@ describe("one proof, one message", () => {
     expect(await made.gate.decide(copied(call))).toMatchObject({ reason: "identity_replayed" });
   });
 
+  test.each([
+    ["by the monotonic clock", { monotonic: 1, wall: 0 }],
+    ["by the wall clock, as after a sleep of the machine", { monotonic: 0, wall: 1 }],
+    ["and the wall clock was set back", { monotonic: 1, wall: -60 }],
+  ])("a message that waited for over 60 s, %s, is nobody's any more", async (_, pace) => {
+    let passedMs = 0;
+    const startMs = Date.now();
+    const clock = {
+      now: () => startMs + pace.wall * passedMs,
+      monotonic: () => pace.monotonic * passedMs,
+    };
+    const made = make({ clock });
+    const call = await proven(read());
+    expect(await made.gate.decide(call)).toMatchObject({ reason: "permitted" });
+    passedMs = 40_000;
+    expect(await made.gate.decide(call)).toMatchObject({ reason: "permitted" });
+    passedMs = 60_000;
+    expect(await made.gate.decide(call)).toMatchObject({ reason: "permitted" });
+    passedMs = 60_001; // since the first time that it was asked about, not the last
+    const verdict = await made.gate.decide(call);
+    expect(verdict).toMatchObject({ reason: "identity_invalid", effect: "block", recorded: true });
+    expect(verdict).not.toHaveProperty("human");
+    expect(verdict).not.toHaveProperty("subject");
+    const found = made.decisions().map(({ reason }) => reason);
+    expect(found).toEqual(["permitted", "permitted", "permitted", "identity_invalid"]);
+  });
+
   test("sent twice it is a replay: on record, and not run", async () => {
     const made = make();
     const call = await proven(read());

@@ -9,6 +9,7 @@ import {
 } from "@countersign/model";
 import type { Budget } from "./budget.ts";
 import type { McpCall } from "./call.ts";
+import type { GateClock } from "./clock.ts";
 import type { Parts } from "./evaluate.ts";
 
 /** The human and the agent, or the reason why there is none to go on with. */
@@ -57,14 +58,27 @@ export interface ResolvedMessage {
   readonly method: string;
   readonly params: unknown;
   readonly result: IdentityResult;
+  /** When identity was asked. */
+  readonly at: Instant;
 }
+
+/** The wall clock goes on while the machine sleeps; the other one cannot be set back. */
+interface Instant {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+/** No proof is good for longer (contract, section 6). */
+const MAX_PROOF_AGE_MS = 60_000;
+const TOO_OLD: IdentityResult = { kind: "denied", reason: "identity_invalid" };
 
 /** By the proof object that came with a message. */
 export type ResolvedMessages = WeakMap<object, ResolvedMessage>;
 
 /**
  * A proof is good for one use, but a message may be decided more than once: when its decision came too late. The second time it
- * is the same message if proof and params are the very same objects, and then it is who it was.
+ * is the same message if proof and params are the very same objects, and then it is who it was; but not for longer than a proof may
+ * be used, since a call can wait for minutes behind a server that does not read. Asking again would call the message its own replay.
  */
 async function resolveOnce(parts: Parts, call: McpCall, budget: Budget): Promise<IdentityResult> {
   const { proof, method } = call;
@@ -72,11 +86,21 @@ async function resolveOnce(parts: Parts, call: McpCall, budget: Budget): Promise
   if (typeof proof !== "object" || proof === null)
     return parts.identity.resolve(evidenceOf(call), budget.signal);
   const before = parts.resolved.get(proof);
+  const at = instantOf(parts.clock);
   if (before !== undefined && before.method === method && before.params === params)
-    return before.result;
+    return isOld(before.at, at) ? TOO_OLD : before.result;
   const result = await parts.identity.resolve(evidenceOf(call), budget.signal);
-  if (result.kind === "human") parts.resolved.set(proof, { method, params, result });
+  if (result.kind === "human") parts.resolved.set(proof, { method, params, result, at });
   return result;
+}
+
+function instantOf(clock: GateClock): Instant {
+  return { wallMs: clock.now(), monotonicMs: clock.monotonic() };
+}
+
+function isOld(then: Instant, now: Instant): boolean {
+  const passedMs = Math.max(now.wallMs - then.wallMs, now.monotonicMs - then.monotonicMs);
+  return passedMs > MAX_PROOF_AGE_MS;
 }
 
 function evidenceOf(call: McpCall): CallEvidence {

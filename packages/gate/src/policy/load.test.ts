@@ -285,11 +285,14 @@ describe("problems", () => {
   test.each(["os_user", "asserted", "none"])(
     "minimum: %s beside an issuer needs {human.issuer} in the subject: a uid is no subject of the issuer",
     (minimum) => {
-      const text = edited("minimum: bearer ", `minimum: ${minimum} `);
-      expect(problems(text).join()).toContain(
+      const believing = edited("minimum: bearer ", `minimum: ${minimum} `);
+      expect(problems(believing).join()).toContain(
         `identity.subject: does not contain {human.issuer}, but minimum: ${minimum} believes accounts`,
       );
-      const named = text.replace("user:{human.subject}", "user:{human.issuer}/{human.subject}");
+      const named = believing.replace(
+        "user:{human.subject}",
+        "user:{human.issuer}/{human.subject}",
+      );
       expect(problems(named)).toEqual([]);
     },
   );
