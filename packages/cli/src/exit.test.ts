@@ -24,6 +24,16 @@ test.each([
   expect(exitCodeOf(Object.assign(new Error("x"), { code }))).toBe(exit);
 });
 
+test.each([
+  ["UNAVAILABLE", "ENOSPC", 73],
+  ["UNAVAILABLE", "ENOTDIR", 73],
+  ["UNAVAILABLE", "ECONNREFUSED", 69],
+  ["CONFIG_INVALID", "EACCES", 78],
+] as const)("%s because of %s exits with %i", (code, system, exit) => {
+  const cause = Object.assign(new Error("x"), { code: system });
+  expect(exitCodeOf(new CountersignError(code, "identity: told", { cause }))).toBe(exit);
+});
+
 test("a command's own failure keeps its code and its words", () => {
   const error = new CliError(EXIT.noInput, "cannot read p.yaml: it is not there");
   expect(exitCodeOf(error)).toBe(66);

@@ -26,6 +26,16 @@ export class CliError extends Error {
 
 const NO_INPUT = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
 const CANNOT_WRITE = new Set(["EACCES", "EROFS", "ENOSPC", "EDQUOT", "EPERM"]);
+/** Under an error of ours that says that something is not available: there is no input file that could be meant. */
+const CANNOT_WRITE_CAUSES = new Set([
+  ...CANNOT_WRITE,
+  "EEXIST",
+  "EFBIG",
+  "EIO",
+  "EISDIR",
+  "ENAMETOOLONG",
+  "ENOTDIR",
+]);
 
 const OF_CODE: Readonly<Record<ErrorCode, number>> = {
   CONFIG_INVALID: EXIT.config,
@@ -41,11 +51,18 @@ const OF_CODE: Readonly<Record<ErrorCode, number>> = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CliError) return error.exitCode;
   const code = errorCode(error);
-  return code === undefined ? systemExitCode(error) : OF_CODE[code];
+  if (code === undefined) return systemExitCode(error);
+  const isWrite =
+    code === "UNAVAILABLE" && CANNOT_WRITE_CAUSES.has(systemCode((error as Error).cause));
+  return isWrite ? EXIT.cannotWrite : OF_CODE[code];
+}
+
+function systemCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? "";
 }
 
 function systemExitCode(error: unknown): number {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code ?? "";
+  const code = systemCode(error);
   if (NO_INPUT.has(code)) return EXIT.noInput;
   if (CANNOT_WRITE.has(code)) return EXIT.cannotWrite;
   if (code === "EADDRINUSE") return EXIT.unavailable;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, stat, unlink } from "node:fs/promises";
+import { link, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { cannotWrite } from "./cannot-write.ts";
 import { loginError } from "./login-error.ts";
 
 /** Whoever holds the lock does one exchange with the identity provider, which takes less than this. */
@@ -9,7 +10,7 @@ const POLL_MS = 50;
 
 /**
  * Runs while no other process of this user does so under the same lock file. A lock of a process that is gone, or older than any holder may be,
- * is taken over. Rejects `UNAVAILABLE` when the signal ends the wait, and as `run` does.
+ * is taken over. Rejects `UNAVAILABLE` when the signal ends the wait or the file cannot be written, and as `run` does.
  */
 export async function withLock<T>(
   file: string,
@@ -36,15 +37,13 @@ export async function withLock<T>(
 /** The content is there before the name is: a lock without an owner in it cannot be judged. */
 async function take(file: string, own: string): Promise<boolean> {
   const draft = `${file}.${randomBytes(8).toString("hex")}`;
-  const handle = await open(draft, "wx", 0o600);
-  await handle.writeFile(own);
-  await handle.close();
   try {
+    await writeFile(draft, own, { flag: "wx", mode: 0o600 });
     await link(draft, file);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    throw cannotWrite(file, error);
   } finally {
     await unlink(draft).catch(() => {});
   }

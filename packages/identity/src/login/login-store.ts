@@ -25,7 +25,10 @@ export interface StoreOptions {
   readonly platform?: NodeJS.Platform;
 }
 
-/** The one login of this user on this machine. Everything rejects `CONFIG_INVALID` when others could read or replace it. */
+/**
+ * The one login of this user on this machine. Everything rejects `CONFIG_INVALID` when others could read or replace it; what writes
+ * rejects `UNAVAILABLE`, with the system's error as its cause, when that cannot be done.
+ */
 export interface LoginStore {
   readonly file: string;
   /** Makes the directory and holds it against its mode and owner. */

@@ -41,8 +41,8 @@ const LOCK_TIMEOUT_MS = 15_000;
 
 /**
  * Logs a human in and keeps the login; an earlier one is replaced once this one is complete, and not before. Rejects `INPUT_INVALID` (an
- * audience), `CONFIG_INVALID` (issuer, store), `REJECTED` (the identity provider refused, or its answer is not to be believed), `UNAVAILABLE`,
- * `CANCELLED` (the signal, or nobody logged in within `timeoutMs`).
+ * audience), `CONFIG_INVALID` (issuer, store), `REJECTED` (the identity provider refused, or its answer is not to be believed), `UNAVAILABLE`
+ * (it cannot be asked, or the store cannot be written), `CANCELLED` (the signal, or nobody logged in within `timeoutMs`).
  */
 export async function login(options: LoginOptions, signal: AbortSignal): Promise<LoginSummary> {
   const audiences = checkedAudiences(options.audiences ?? []);

@@ -2,6 +2,7 @@ import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
+import { cannotWrite } from "./cannot-write.ts";
 import { loginError } from "./login-error.ts";
 
 const MAX_BYTES = 512 * 1024;
@@ -9,15 +10,17 @@ const LEFTOVER = /^\.[0-9a-f]{16}\.tmp$/;
 /** Windows has neither; its profile directory is the user's alone. */
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
-/** Makes the directory (0700), or looks whether the one that is there is ours alone. Rejects `CONFIG_INVALID`. */
+/** Makes the directory (0700), or looks whether the one that is there is ours alone. Rejects `UNAVAILABLE`, `CONFIG_INVALID`. */
 export async function ensurePrivateDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw cannotWrite(directory, error);
+  });
   await requirePrivateDirectory(directory);
 }
 
 /** `false` when it is not there. Rejects `CONFIG_INVALID` when anybody else could read or plant something in it. */
 export async function requirePrivateDirectory(directory: string): Promise<boolean> {
-  const stats = await lstat(directory).catch(absent);
+  const stats = await statsOf(directory);
   if (stats === undefined) return false;
   if (!stats.isDirectory()) throw refused(directory, "it is no directory (or a symbolic link)");
   requireOwn(directory, stats, "700");
@@ -29,7 +32,7 @@ export async function requirePrivateDirectory(directory: string): Promise<boolea
  * symbolic link, another owner, a mode wider than 0600, or more than 512 KiB.
  */
 export async function readPrivate(file: string): Promise<string | undefined> {
-  const stats = await lstat(file).catch(absent);
+  const stats = await statsOf(file);
   if (stats === undefined) return undefined;
   if (!stats.isFile()) throw refused(file, "it is no regular file (or a symbolic link)");
   const handle = await open(file, constants.O_RDONLY | NO_FOLLOW).catch(
@@ -50,26 +53,34 @@ export async function readPrivate(file: string): Promise<string | undefined> {
   }
 }
 
-/** Writes a 0600 file that is there as a whole or not at all, also after a crash. */
+/** Writes a 0600 file that is there as a whole or not at all, also after a crash. Rejects `UNAVAILABLE`. */
 export async function writePrivate(file: string, text: string): Promise<void> {
   const temporary = join(dirname(file), `.${randomBytes(8).toString("hex")}.tmp`);
-  const handle = await open(temporary, "wx", 0o600);
   try {
-    await handle.writeFile(text);
-    await handle.sync();
+    await writeNew(temporary, text);
+    await rename(temporary, file);
   } catch (error) {
     await unlink(temporary).catch(() => {});
-    throw error;
-  } finally {
-    await handle.close();
+    throw cannotWrite(file, error);
   }
-  await rename(temporary, file);
   await syncDirectory(dirname(file));
 }
 
-/** Removes a file; a symbolic link itself, not what it leads to. */
+async function writeNew(file: string, text: string): Promise<void> {
+  const handle = await open(file, "wx", 0o600);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes a file; a symbolic link itself, not what it leads to. Rejects `UNAVAILABLE`. */
 export async function removeFile(file: string): Promise<void> {
-  await unlink(file).catch(absent);
+  await unlink(file).catch((error: unknown) => {
+    if (!isAbsent(error)) throw cannotWrite(file, error);
+  });
 }
 
 /** What a process that was killed while it wrote has left: it holds what the file would. */
@@ -100,7 +111,14 @@ function refused(path: string, why: string): Error {
   return loginError("CONFIG_INVALID", `${path} is not used: ${why}`);
 }
 
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-  throw error;
+async function statsOf(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (isAbsent(error)) return undefined;
+    throw refused(path, `it cannot be looked at (${error.code ?? "unknown error"})`);
+  });
+}
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ENOTDIR";
 }

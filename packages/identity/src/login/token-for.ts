@@ -64,7 +64,7 @@ export async function renewedToken(
   try {
     return await store.exclusively(signal, () => renew(source, wanted, signal));
   } catch (error) {
-    // An issuer that is away for a while stops nobody who has a token that is still good.
+    // An issuer that is away for a while, or a disk that is full, stops nobody who has a token that is still good.
     if (now.token === undefined || errorCode(error) !== "UNAVAILABLE") throw error;
     return { ...now.token, key };
   }
