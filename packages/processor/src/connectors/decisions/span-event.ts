@@ -98,7 +98,8 @@ export function spanEvent(span: Span, context: SpanContext): SealedEvent {
       server: { id: facts.text(ATTR_SERVER_ID) ?? context.service ?? missing(ATTR_SERVER_ID) },
       policy: policyOf(facts),
       durationUs: times.durationUs,
-      traceparent: `00-${traceId}-${spanId}-${((span.flags ?? 0) & 1) === 1 ? "01" : "00"}`,
+      // What is sent was sampled; not every exporter says so.
+      traceparent: `00-${traceId}-${spanId}-01`,
     });
   } catch (error) {
     if (errorCode(error) !== "INPUT_INVALID") throw error;
