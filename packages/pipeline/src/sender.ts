@@ -19,15 +19,31 @@ export const SENDER_PROPERTIES: JsonSchema = {
     description:
       "Spans that wait in memory; enabled: false takes over nothing before the destination has it.",
     properties: {
-      enabled: { type: "boolean", default: true },
+      enabled: {
+        type: "boolean",
+        default: true,
+        description: "false: a sender is answered when the destination has its spans.",
+      },
       block_on_overflow: {
         type: "boolean",
         default: false,
         description:
           "Full: the sender's request waits for room (true), or is answered 503 (false).",
       },
-      queue_size: { type: "integer", minimum: 1, maximum: 1_000_000, default: 8192 },
-      num_consumers: { type: "integer", minimum: 1, maximum: 64, default: 4 },
+      queue_size: {
+        type: "integer",
+        minimum: 1,
+        maximum: 1_000_000,
+        default: 8192,
+        description: "Spans that may wait.",
+      },
+      num_consumers: {
+        type: "integer",
+        minimum: 1,
+        maximum: 64,
+        default: 4,
+        description: "Requests to the destination at once.",
+      },
     },
   },
   retry_on_failure: {
@@ -56,7 +72,13 @@ export const SENDER_PROPERTIES: JsonSchema = {
     default: {},
     description: "Small batches are joined.",
     properties: {
-      max_spans: { type: "integer", minimum: 1, maximum: 65_536, default: 512 },
+      max_spans: {
+        type: "integer",
+        minimum: 1,
+        maximum: 65_536,
+        default: 512,
+        description: "Spans in one request.",
+      },
       max_wait: {
         ...DURATION_SCHEMA,
         default: "200ms",

@@ -1,5 +1,11 @@
 import { type ArchiveLog, openArchive } from "@countersign/archive";
-import { CountersignError, errorCode } from "@countersign/model";
+import {
+  type Chain,
+  CountersignError,
+  errorCode,
+  findingEvent,
+  type SealedEvent,
+} from "@countersign/model";
 import {
   type Component,
   type Consumer,
@@ -27,12 +33,18 @@ export const archiveExporter: ExporterSpec = {
     additionalProperties: false,
     required: ["directory", "origin"],
     properties: {
-      directory: { type: "string", minLength: 1, description: "A directory on a local disk." },
+      directory: {
+        type: "string",
+        minLength: 1,
+        description: "A directory on a local disk.",
+        examples: ["/var/lib/countersign/archive"],
+      },
       origin: {
         type: "string",
         pattern: "^[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._/-]{1,128}$",
         maxLength: 255,
         description: "The log's name for good, <host>/<tenant>: audit.example/acme.",
+        examples: ["audit.example/acme"],
       },
     },
   },
@@ -97,7 +109,12 @@ class ArchiveExporter implements Component, Consumer<Decisions>, ArchiveHolder {
     throwIfAborted(signal, this.#runtime.id);
     const { log } = this;
     try {
-      const { forks } = await log.append(batch.events);
+      const { forks, standing } = await log.append(batch.events);
+      await tellForks(
+        log,
+        forks.map((index) => batch.events[index]),
+        standing,
+      );
       this.#runtime.report({ state: "ok" });
       if (forks.length > 0)
         throw this.#rejected("their place in the chain holds another event (fork)", forks);
@@ -111,8 +128,12 @@ class ArchiveExporter implements Component, Consumer<Decisions>, ArchiveHolder {
   async #appendRest(log: ArchiveLog, batch: Decisions, failed: readonly number[]): Promise<void> {
     const bad = new Set(failed.length === 0 ? batch.events.keys() : failed);
     const rest = [...batch.events.keys()].filter((index) => !bad.has(index));
-    const { forks } = await log.append(
-      rest.map((index) => batch.events[index] as Decisions["events"][number]),
+    const events = rest.map((index) => batch.events[index] as SealedEvent);
+    const { forks, standing } = await log.append(events);
+    await tellForks(
+      log,
+      forks.map((index) => events[index]),
+      standing,
     );
     for (const fork of forks) bad.add(rest[fork] as number);
     throw this.#rejected("they have no place in a chain, or it holds another event", [...bad]);
@@ -133,4 +154,27 @@ class ArchiveExporter implements Component, Consumer<Decisions>, ArchiveHolder {
     }
     return error;
   }
+}
+
+/** Who reads the log never sees the second history of a place: so the finding is made here, by the name and words of `continuity`. */
+async function tellForks(
+  log: ArchiveLog,
+  forks: readonly (SealedEvent | undefined)[],
+  standing: readonly string[],
+): Promise<void> {
+  const findings = forks.flatMap((sealed, index) => {
+    const { chain, tenant } = (sealed?.event.data ?? {}) as { chain?: Chain; tenant?: string };
+    const expected = standing[index];
+    if (
+      sealed === undefined ||
+      chain === undefined ||
+      tenant === undefined ||
+      expected === undefined
+    )
+      return [];
+    const of = { emitter: chain.emitter, epoch: chain.epoch, seq: chain.seq, hash: sealed.hash };
+    const data = { tenant, finding: "FORK", of, expected } as const;
+    return [findingEvent({ data, time: sealed.event.time, component: "continuity" })];
+  });
+  if (findings.length > 0) await log.append(findings);
 }

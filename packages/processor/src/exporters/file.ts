@@ -44,7 +44,12 @@ export const fileExporter: ExporterSpec = {
     additionalProperties: false,
     required: ["directory", "format"],
     properties: {
-      directory: { type: "string", minLength: 1, description: "A directory on a local disk." },
+      directory: {
+        type: "string",
+        minLength: 1,
+        description: "A directory on a local disk.",
+        examples: ["/var/lib/countersign/out"],
+      },
       format: {
         enum: Object.keys(FORMATS),
         description: "native keeps the sealed bytes; ocsf is for a SIEM.",

@@ -42,12 +42,17 @@ export const kafkaExporter: ExporterSpec = {
     additionalProperties: false,
     required: ["client", "topic"],
     properties: {
-      client: { type: "string", description: "Name of the cluster under `clients`." },
+      client: {
+        type: "string",
+        description: "Name of the cluster under `clients`.",
+        examples: ["main"],
+      },
       topic: {
         type: "string",
         pattern: "^[A-Za-z0-9._-]{1,249}$",
         description:
           "Letters, digits, dots, underscores, hyphens. It must exist: it is checked at the start.",
+        examples: ["countersign.events.v1"],
       },
       timeout: {
         ...DURATION_SCHEMA,
@@ -55,7 +60,11 @@ export const kafkaExporter: ExporterSpec = {
         description:
           "How long the brokers may take to acknowledge; then the sender is asked to come again.",
       },
-      compression: { enum: ["none", "gzip", "zstd"], default: "none" },
+      compression: {
+        enum: ["none", "gzip", "zstd"],
+        default: "none",
+        description: "Of the records, as the brokers keep them.",
+      },
     },
   },
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],

@@ -45,9 +45,18 @@ export const otlpHttpExporter: ExporterSpec = {
         type: "string",
         format: "http_url",
         description: "Base address, without /v1/traces: http://127.0.0.1:4318.",
+        examples: ["https://tempo.example:4318"],
       },
-      encoding: { enum: ["proto", "json"], default: "proto" },
-      compression: { enum: ["gzip", "none"], default: "gzip" },
+      encoding: {
+        enum: ["proto", "json"],
+        default: "proto",
+        description: "Form of OTLP: protobuf or JSON.",
+      },
+      compression: {
+        enum: ["gzip", "none"],
+        default: "gzip",
+        description: "Of what is sent; gzip costs CPU time, none the network.",
+      },
       headers: {
         type: "object",
         default: {},

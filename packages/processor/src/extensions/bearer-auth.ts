@@ -36,6 +36,7 @@ export const bearerAuthExtension: ExtensionSpec = {
         type: "string",
         minLength: 1,
         description: "The JSON file of tokens: ${file:/path/emitters.json}, or the path.",
+        examples: ["${file:/etc/countersign/emitters.json}"],
         contentMediaType: "application/json",
         contentSchema: TOKENS_SCHEMA,
       },

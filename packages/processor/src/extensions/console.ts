@@ -28,7 +28,11 @@ export const consoleExtension: ExtensionSpec = {
     required: ["archive"],
     properties: {
       endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:4180" },
-      archive: { type: "string", description: "Id of the archive exporter." },
+      archive: {
+        type: "string",
+        description: "Id of the archive exporter.",
+        examples: ["archive"],
+      },
       traces: { type: "string", description: "Id of a memory exporter; absent: no spans." },
       allowed_hosts: {
         type: "array",

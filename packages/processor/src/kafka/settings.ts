@@ -48,7 +48,11 @@ const TLS_SCHEMA: JsonSchema = {
     {
       type: "object",
       additionalProperties: false,
-      properties: { ca: PEM, cert: PEM, key: PEM },
+      properties: {
+        ca: { ...PEM, description: "Authorities of the brokers' certificates, PEM: ${file:…}." },
+        cert: { ...PEM, description: "Our certificate (mTLS), PEM: ${file:…}." },
+        key: { ...PEM, writeOnly: true, description: "Its private key, PEM: ${file:…}." },
+      },
       dependentRequired: { cert: ["key"], key: ["cert"] },
     },
   ],
@@ -60,9 +64,18 @@ const SASL_SCHEMA: JsonSchema = {
   required: ["mechanism", "username", "password"],
   description: "Who we are: mechanism, username, password (from ${env:…} or ${file:…}).",
   properties: {
-    mechanism: { enum: ["scram-sha-512", "scram-sha-256", "plain"] },
-    username: { type: "string", minLength: 1, maxLength: 256 },
-    password: { type: "string", minLength: 1, maxLength: 1024, writeOnly: true },
+    mechanism: {
+      enum: ["scram-sha-512", "scram-sha-256", "plain"],
+      description: "How the password is proven; plain needs TLS.",
+    },
+    username: { type: "string", minLength: 1, maxLength: 256, description: "The user." },
+    password: {
+      type: "string",
+      minLength: 1,
+      maxLength: 1024,
+      writeOnly: true,
+      description: "The password, from ${env:…} or ${file:…}.",
+    },
   },
 };
 
@@ -78,7 +91,11 @@ const REQUIRE_SCHEMA: JsonSchema = {
       maximum: 16,
       description: "Least min.insync.replicas: with 2, an acknowledged event survives a broker.",
     },
-    cleanup_policy: { const: "delete", default: "delete" },
+    cleanup_policy: {
+      const: "delete",
+      default: "delete",
+      description: "Only delete: compaction would forget events.",
+    },
     replication: {
       type: "integer",
       minimum: 1,
@@ -100,14 +117,28 @@ export const CLIENT_SCHEMA: JsonSchema = {
       maxItems: 32,
       uniqueItems: true,
       items: { type: "string", format: "endpoint" },
+      examples: [["kafka-1.example:9093", "kafka-2.example:9093"]],
       description: "Some brokers of the cluster, host:port; the others are learned from them.",
     },
-    client_id: { type: "string", pattern: "^[A-Za-z0-9._-]{1,128}$", default: "countersign" },
+    client_id: {
+      type: "string",
+      pattern: "^[A-Za-z0-9._-]{1,128}$",
+      default: "countersign",
+      description: "Name of this service in the brokers' logs and quotas.",
+    },
     tls: TLS_SCHEMA,
     sasl: SASL_SCHEMA,
     require: REQUIRE_SCHEMA,
-    connect_timeout: { ...DURATION_SCHEMA, default: "5s" },
-    request_timeout: { ...DURATION_SCHEMA, default: "10s" },
+    connect_timeout: {
+      ...DURATION_SCHEMA,
+      default: "5s",
+      description: "Time for a connection to a broker.",
+    },
+    request_timeout: {
+      ...DURATION_SCHEMA,
+      default: "10s",
+      description: "Time for a broker's answer.",
+    },
     start_timeout: {
       ...DURATION_SCHEMA,
       default: "30s",

@@ -46,11 +46,13 @@ export const RECEIVER_SCHEMA: JsonSchema = {
       type: "object",
       additionalProperties: false,
       required: ["http"],
+      description: "OTLP over HTTP; gRPC is not spoken.",
       properties: {
         http: {
           type: "object",
           additionalProperties: false,
           default: {},
+          description: "Where it listens, and what one sender may take.",
           properties: {
             endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:4318" },
             tls: TLS_SCHEMA,

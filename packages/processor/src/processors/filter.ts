@@ -36,6 +36,7 @@ export const filterProcessor: ProcessorSpec = {
         uniqueItems: true,
         items: { enum: KINDS },
         description: `Kinds that pass: ${KINDS.join(", ")}.`,
+        examples: [["decision", "withheld"]],
       },
     },
   },

@@ -36,6 +36,7 @@ export const redactProcessor: ProcessorSpec = {
     properties: {
       preset: {
         enum: ["mcp"],
+        examples: ["mcp"],
         description:
           "mcp allows what Countersign's own spans carry below opt-in, and service.*, telemetry.*, otel.*.",
       },

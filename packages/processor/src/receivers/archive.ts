@@ -32,8 +32,13 @@ export const archiveReceiver: ReceiverSpec = {
     additionalProperties: false,
     required: ["from", "cursors"],
     properties: {
-      from: { type: "string", description: "Id of the archive exporter." },
-      cursors: { type: "string", minLength: 1, description: "Directory of the stored positions." },
+      from: { type: "string", description: "Id of the archive exporter.", examples: ["archive"] },
+      cursors: {
+        type: "string",
+        minLength: 1,
+        description: "Directory of the stored positions.",
+        examples: ["/var/lib/countersign/cursors"],
+      },
     },
   },
   references: ({ from }: Config) => [

@@ -41,20 +41,34 @@ export const kafkaReceiver: ReceiverSpec = {
     additionalProperties: false,
     required: ["client", "group"],
     properties: {
-      client: { type: "string", description: "Name of the cluster under `clients`." },
+      client: {
+        type: "string",
+        description: "Name of the cluster under `clients`.",
+        examples: ["main"],
+      },
       topic: {
         type: "string",
         pattern: "^[A-Za-z0-9._-]{1,249}$",
         default: "countersign.events.v1",
+        description: "The topic of events. It must exist: it is checked at the start.",
       },
       group: {
         type: "string",
         pattern: "^[A-Za-z0-9._-]{1,249}$",
         description:
           "The consumer group, one for each pipeline: its position is kept by the brokers.",
+        examples: ["countersign-siem"],
       },
-      session_timeout: { ...DURATION_SCHEMA, default: "45s" },
-      rebalance_timeout: { ...DURATION_SCHEMA, default: "60s" },
+      session_timeout: {
+        ...DURATION_SCHEMA,
+        default: "45s",
+        description: "A member that is not heard of for so long loses its partitions.",
+      },
+      rebalance_timeout: {
+        ...DURATION_SCHEMA,
+        default: "60s",
+        description: "How long members may take to hand over their partitions.",
+      },
     },
   },
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
