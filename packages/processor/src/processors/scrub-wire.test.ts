@@ -4,7 +4,7 @@ import { errorCode } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeProto } from "../otlp/decode-proto.ts";
-import { type Message, TRACE_REQUEST, wireTypeOf } from "../otlp/message.ts";
+import { type Field, type Message, TRACE_REQUEST, wireTypeOf } from "../otlp/message.ts";
 import { WIRE, WireReader } from "../otlp/wire.ts";
 import { HOSTILE_RULES, hostileRequest } from "../testing/hostile.ts";
 import { plain } from "../testing/plain.ts";
@@ -39,21 +39,40 @@ function hidden(bytes: Buffer, message: Message, at = 0, end = bytes.length): st
     if (field.repeated !== true && seen.has(once)) return `${message.name}.${field.name} twice`;
     seen.add(once);
     let size = number * 8 + wire < 0x80 ? 1 : 2;
-    if (wire === WIRE.varint) size += widthOf(reader.varint());
-    else if (wire === WIRE.bytes) {
+    if (wire === WIRE.varint) {
+      const value = reader.varint();
+      if (value !== narrow(value, field.type)) return `${message.name}.${field.name} is wide`;
+      size += widthOf(value);
+    } else if (wire === WIRE.bytes) {
       const value = reader.bytes();
       size += widthOf(BigInt(value.length)) + value.length;
       if (typeof field.type !== "string") {
         const within = hidden(value, field.type);
         if (within !== undefined) return within;
       }
-    } else if (wire === WIRE.fixed64) size += 8 * Number(reader.fixed64() >= 0n);
-    else size += 4 * Number(reader.fixed32() >= 0);
+    } else if (wire === WIRE.fixed64) {
+      const value = reader.fixed64();
+      const isNan =
+        field.type === "double" && (value & INFINITE) === INFINITE && (value & FRACTION) !== 0n;
+      if (isNan && value !== NAN) return `${message.name}.${field.name} is an odd NaN`;
+      size += 8;
+    } else size += 4 * Number(reader.fixed32() >= 0);
     // What was read, in as few bytes as it needs.
     rest = rest.subarray(size);
     if (rest.length !== reader.left) return `${message.name}.${field.name} is loose`;
   }
   return undefined;
+}
+
+const INFINITE = 0x7ff0_0000_0000_0000n;
+const FRACTION = 0xf_ffff_ffff_ffffn;
+const NAN = 0x7ff8_0000_0000_0000n;
+
+/** As many bits as the type has. */
+function narrow(value: bigint, type: Field["type"]): bigint {
+  if (type === "bool") return value === 0n ? 0n : 1n;
+  if (type === "uint32") return BigInt.asUintN(32, value);
+  return type === "enum" ? BigInt.asUintN(64, BigInt.asIntN(32, value)) : value;
 }
 
 function widthOf(value: bigint): number {

@@ -46,42 +46,75 @@ const TEXTS = [
 /** Over the bound: plain, with a hit at the end, beyond ASCII. */
 const LONG_TEXTS = ["x".repeat(5000), `${"y".repeat(4090)}a@bc.de`, "é".repeat(2100)];
 
+/** What may be wrong with a request. Most have one or two of these, so that what is not refused is seen, too. */
+const FAULTS = [
+  "order",
+  "twice",
+  "many",
+  "loose",
+  "unknown",
+  "wire_type",
+  "ids",
+  "numbers",
+  "text",
+  "long",
+] as const;
+type Fault = (typeof FAULTS)[number];
+
 /** One request by its seed. */
 export function hostileRequest(seed: number): Buffer {
   const random = createRandom(seed);
-  return new Writer(random, random.pick([0, 0.02, 0.1])).message(TRACE_REQUEST, 0);
+  const faults = new Set<Fault>(Array.from({ length: random.below(3) }, () => random.pick(FAULTS)));
+  return new Writer(random, faults).message(TRACE_REQUEST, 0);
 }
 
 const MAX_DEPTH = 14;
+/** How often a fault shows. */
+const OFTEN = 0.1;
+const RARELY = 0.02;
 
 class Writer {
   readonly #random: Random;
-  /** How often something is wrong with a field. */
-  readonly #odd: number;
+  readonly #faults: ReadonlySet<Fault>;
   /** Fields that are still to be written, so that a request stays small. */
-  #left = 250;
+  #left: number;
 
-  constructor(random: Random, odd: number) {
+  constructor(random: Random, faults: ReadonlySet<Fault>) {
     this.#random = random;
-    this.#odd = odd;
+    this.#faults = faults;
+    this.#left = faults.has("many") ? 700 : 250;
   }
 
   message(message: Message, depth: number): Buffer {
-    const parts = message.fields.flatMap((field) => this.#times(field, depth));
-    if (this.#random.chance(this.#odd)) parts.push(this.#unknown());
-    if (this.#random.chance(this.#odd * 2)) parts.sort(() => this.#random.below(3) - 1);
+    const fields = message.fields[0]?.choice === true ? this.#choices(message) : message.fields;
+    const parts = fields.flatMap((field) => this.#times(field, depth));
+    if (this.#shows("unknown")) parts.push(this.#unknown());
+    if (this.#shows("order")) parts.sort(() => this.#random.below(3) - 1);
     return Buffer.concat(parts);
+  }
+
+  #shows(fault: Fault, probability = OFTEN): boolean {
+    return this.#faults.has(fault) && this.#random.chance(probability);
+  }
+
+  /** Text mostly, sometimes none, sometimes two. */
+  #choices({ fields }: Message): readonly Field[] {
+    const random = this.#random;
+    if (random.chance(RARELY)) return [];
+    const one = random.chance(0.5) ? random.pick(fields.slice(0, 1)) : random.pick(fields);
+    return this.#shows("twice") ? [one, random.pick(fields)] : [one];
   }
 
   #times(field: Field, depth: number): Buffer[] {
     const random = this.#random;
-    const { type } = field;
+    const { type, name, choice, repeated } = field;
     if (typeof type !== "string" && depth > MAX_DEPTH) return [];
     let often = random.chance(0.8) ? 1 : 0;
-    if (field.choice === true) often = random.chance(0.2) ? 1 : 0;
-    else if (field.repeated === true) often = random.below(depth > 6 ? 2 : 4);
-    else if (field.name === "traceId" || field.name === "spanId") often = 1;
-    if (random.chance(this.#odd)) often += random.pick([1, 1, 2, 140]);
+    if (choice === true || ["traceId", "spanId"].includes(name)) often = 1;
+    else if (name === "key" || name === "value") often = random.chance(0.98) ? 1 : 0;
+    else if (repeated === true) often = random.below(depth > 6 ? 3 : 5);
+    if (this.#shows("twice")) often += 1;
+    if (repeated === true && this.#shows("many")) often += 140;
     const fields: Buffer[] = [];
     for (let count = 0; count < often && this.#left > 0; count += 1) {
       this.#left -= 1;
@@ -92,9 +125,9 @@ class Writer {
 
   #field(field: Field, depth: number): Buffer {
     const random = this.#random;
-    const wire = random.chance(this.#odd / 4) ? random.pick([0, 1, 2, 5]) : wireTypeOf(field);
+    const wire = this.#shows("wire_type", RARELY) ? random.pick([0, 1, 2, 5]) : wireTypeOf(field);
     const tag = this.#varint(BigInt(field.number * 8 + wire));
-    if (wire === WIRE.varint) return Buffer.concat([tag, this.#varint(this.#number())]);
+    if (wire === WIRE.varint) return Buffer.concat([tag, this.#varint(this.#number(field))]);
     if (wire === WIRE.fixed64) return Buffer.concat([tag, this.#fixed64()]);
     if (wire === WIRE.fixed32) return Buffer.concat([tag, Buffer.from([1, 2, 3, random.below(9)])]);
     const body = this.#body(field, depth);
@@ -105,20 +138,19 @@ class Writer {
     const random = this.#random;
     if (typeof type !== "string") return this.message(type, depth + 1);
     if (type === "hex") {
-      const length = random.chance(this.#odd) ? random.below(20) : name === "traceId" ? 16 : 8;
-      return Buffer.alloc(length, random.chance(this.#odd) ? 0 : 7);
+      const length = this.#shows("ids") ? random.below(20) : name === "traceId" ? 16 : 8;
+      return Buffer.alloc(length, this.#shows("ids") ? 0 : 7);
     }
-    if (type === "string" && random.chance(this.#odd / 20)) return Buffer.from("ff61", "hex");
-    if (random.chance(0.01)) return Buffer.from(random.pick(LONG_TEXTS));
+    if (type === "string" && this.#shows("text", RARELY)) return Buffer.from("ff61", "hex");
+    if (this.#shows("long")) return Buffer.from(random.pick(LONG_TEXTS));
+    if (name === "key" && random.chance(0.6)) return Buffer.from(random.pick(HOSTILE_RULES.pass));
     return Buffer.from(random.pick(name === "key" ? KEYS : TEXTS));
   }
 
-  #number(): bigint {
+  #number({ type }: Field): bigint {
     const random = this.#random;
+    if (!this.#shows("numbers", 0.5)) return BigInt(random.below(type === "bool" ? 2 : 5));
     return random.pick([
-      0n,
-      1n,
-      2n,
       200n,
       8443n,
       4_111_111_111_111_111n,
@@ -133,12 +165,10 @@ class Writer {
 
   #fixed64(): Buffer {
     const bytes = Buffer.alloc(8);
-    const value = this.#random.pick([
-      0, 0.5, -0, 4_111_111_111_111_111, 1e300, 0.30000000000000004,
-    ]);
-    bytes.writeDoubleLE(value);
+    const random = this.#random;
+    bytes.writeDoubleLE(random.pick([0, 0.5, -0, 4_111_111_111_111_111, 1e300, 0.1 + 0.2, 12.25]));
     // A NaN has 51 bits that nobody reads.
-    return this.#random.chance(0.2) ? Buffer.from("010203040506f87f", "hex") : bytes;
+    return this.#shows("numbers") ? Buffer.from("010203040506f87f", "hex") : bytes;
   }
 
   /** In as few bytes as it needs, mostly. */
@@ -150,16 +180,18 @@ class Writer {
       rest >>= 7n;
     }
     bytes.push(Number(rest));
-    if (this.#random.chance(this.#odd / 8)) {
-      const more = 1 + this.#random.below(10 - bytes.length);
-      for (let count = 0; count < more && bytes.length < 10; count += 1) {
-        bytes[bytes.length - 1] = (bytes.at(-1) as number) | 0x80;
-        bytes.push(0);
-      }
-      // Bits beyond the 64th.
-      if (bytes.length === 10) bytes[9] = 0x7f;
-    }
+    if (bytes.length < 10 && this.#shows("loose", RARELY)) this.#loosen(bytes);
     return Buffer.from(bytes);
+  }
+
+  /** Zeros at the end, and in the tenth byte bits beyond the 64th. */
+  #loosen(bytes: number[]): void {
+    const more = 1 + this.#random.below(10 - bytes.length);
+    for (let count = 0; count < more; count += 1) {
+      bytes[bytes.length - 1] = (bytes.at(-1) as number) | 0x80;
+      bytes.push(0);
+    }
+    if (bytes.length === 10) bytes[9] = 0x7e;
   }
 
   #unknown(): Buffer {
@@ -167,10 +199,10 @@ class Writer {
       this.#random.pick([
         "9a06046c65616b",
         "f8ff0301",
-        "12056c65616b6b",
+        "92030568656c6c6f",
         "8d0601020304",
-        "0b",
-        "1f",
+        "c903ffffffffffffffff",
+        ...(this.#random.chance(RARELY) ? ["0b", "1f"] : []),
       ]),
       "hex",
     );
