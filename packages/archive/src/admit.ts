@@ -9,8 +9,8 @@ export interface Candidate {
   readonly key: EventKey;
 }
 
-/** What happens to one candidate. A fork claims a place where another event stands; the first stays. */
-export type Admission = "new" | "duplicate" | "fork";
+/** What happens to one candidate. A fork claims a place where another event stands, whose hash this is; the first stays. */
+export type Admission = "new" | "duplicate" | { readonly fork: string };
 
 /** Gives every event its key. Rejects the whole call, naming indexes in `failed`, when one cannot be stored at all. */
 export function candidatesOf(events: readonly SealedEvent[]): Candidate[] {
@@ -51,7 +51,7 @@ export async function admit(
       known.set(place, key.hash);
       return "new";
     }
-    return hash === key.hash ? "duplicate" : "fork";
+    return hash === key.hash ? "duplicate" : { fork: hash };
   });
 }
 

@@ -189,7 +189,13 @@ class LogWriter implements ArchiveLog {
       at += mine.length;
       const stored = mine.filter((admission) => admission === "new").length;
       const duplicates = mine.filter((admission) => admission === "duplicate").length;
-      const forks = [...mine.keys()].filter((index) => mine[index] === "fork");
+      const forks: number[] = [];
+      const standing: string[] = [];
+      for (const [index, admission] of mine.entries()) {
+        if (typeof admission === "string") continue;
+        forks.push(index);
+        standing.push(admission.fork);
+      }
       this.#duplicates += duplicates;
       this.#forks += forks.length;
       request.resolve({
@@ -197,6 +203,7 @@ class LogWriter implements ArchiveLog {
         last: BigInt(first + stored - 1),
         duplicates,
         forks,
+        standing,
       });
       first += stored;
     }

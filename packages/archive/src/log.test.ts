@@ -51,6 +51,7 @@ test("positions start at 0, have no holes, and survive being opened again", asyn
     last: 9n,
     duplicates: 0,
     forks: [],
+    standing: [],
   });
   for (let at = 10; at < 700; at += 90) await log.append(events.slice(at, at + 90));
   const hashes = events.map((event) => event.hash);
@@ -153,6 +154,7 @@ test("a second event for a taken place is a fork: the first stays, the caller le
     last: 2n,
     duplicates: 0,
     forks: [0],
+    standing: [b.hash],
   });
   expect((await log.read(1n, 1))[0]?.event.hash).toBe(b.hash);
   expect(log.status().forks).toBe(1);
@@ -182,6 +184,7 @@ test("a withheld event takes the place of the original, once", async () => {
   expect(await log.append([withheldEvent(b, "email", "/data/call/name"), b])).toMatchObject({
     duplicates: 2,
     forks: [],
+    standing: [],
   });
   expect(log.size).toBe(2n);
   await log.close();

@@ -21,6 +21,8 @@ export interface AppendResult {
   readonly duplicates: number;
   /** Indexes (in the call) of events whose place holds another event. They are not stored: dead-letter them. */
   readonly forks: readonly number[];
+  /** Hashes of the events that stand there, in the same order. */
+  readonly standing: readonly string[];
 }
 
 /** Figures for health checks and metrics. */

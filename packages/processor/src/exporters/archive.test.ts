@@ -19,7 +19,17 @@ test("a fork is REJECTED by its index, the first stays; duplicates are taken", a
     code: "REJECTED",
     failed: [0, 1],
   });
-  expect(archiveOf(exporter)?.log.size).toBe(2n);
+  // Who reads the log learns of it, once.
+  await expect(exporter.consume(other, SIGNAL)).rejects.toMatchObject({ code: "REJECTED" });
+  const found = await archiveOf(exporter)?.log.read(2n, 10);
+  expect(found?.map(({ event }) => event.event.data)).toEqual(
+    [0, 1].map((at) => ({
+      tenant: "acme",
+      finding: "FORK",
+      of: expect.objectContaining({ seq: at, hash: other.events[at]?.hash }) as object,
+      expected: first.events[at]?.hash,
+    })),
+  );
   await exporter.stop(SIGNAL);
 });
 
