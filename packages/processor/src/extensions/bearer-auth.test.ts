@@ -13,6 +13,7 @@ import {
 import { expect, test } from "vitest";
 import { createAttempts, networkOf } from "../attempts.ts";
 import { mayBe, readTokens } from "../credentials.ts";
+import { certificate } from "../testing/certificates.ts";
 import { logsOf } from "../testing/logs.ts";
 import { type Answer, post, type RunningReceiver, startReceiver } from "../testing/receiver.ts";
 import { bearerAuthExtension } from "./bearer-auth.ts";
@@ -41,7 +42,12 @@ interface Bench {
 
 async function bench(
   tokens: string,
-  parts: { file?: string; logs?: (batch: Logs) => Promise<void>; log?: Logger } = {},
+  parts: {
+    file?: string;
+    logs?: (batch: Logs) => Promise<void>;
+    log?: Logger;
+    tls?: object;
+  } = {},
 ): Promise<Bench> {
   const states: ComponentState[] = [];
   const extension: Component = bearerAuthExtension.create(
@@ -60,7 +66,7 @@ async function bench(
     logs: parts.logs ?? ok,
     extension,
     log: parts.log ?? silentLogger,
-    http: { auth: "bearer_auth" },
+    http: { auth: "bearer_auth", ...(parts.tls === undefined ? {} : { tls: parts.tls }) },
   });
   return {
     one,
@@ -113,6 +119,24 @@ test.each<[string, string | string[] | undefined, string]>([
   expect(JSON.parse(answer.body.toString())).toHaveProperty("code", 16);
   expect(at.one.metric(`receiver_refused_requests_total{reason="${reason}"`)).toBe(1);
   expect(lines).toEqual(["a sender was refused", { reason, address: "127.0.0.1" }]);
+});
+
+test("beside a certificate, the token still says who it is; both are needed", async () => {
+  const authority = certificate({ subject: "CN=authority", isAuthority: true });
+  const { cert, key } = certificate({ subject: "CN=localhost", issuer: authority });
+  const client = certificate({ subject: "CN=anybody", issuer: authority, usage: "client" });
+  const got: Logs[] = [];
+  await using at = await bench(list(TOKEN), {
+    logs: async (batch) => void got.push(batch),
+    tls: { cert, key, client_ca: authority.cert, min_version: "1.3", reload_interval: "10s" },
+  });
+  const trust = { ca: authority.cert };
+  const shown = { ...trust, cert: client.cert, key: client.key };
+  expect((await at.send(`Bearer ${TOKEN}`, trust)).status).toBe(401);
+  expect((await at.send(undefined, shown)).status).toBe(401);
+  expect(got).toEqual([]);
+  expect((await at.send(`Bearer ${TOKEN}`, shown)).status).toBe(200);
+  expect(got.map(({ sentBy }) => sentBy?.tenant)).toEqual(["acme"]);
 });
 
 test("guessing is slowed down, for connections that never had a right token", async () => {
