@@ -1,6 +1,11 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { CountersignError, type CountersignEvent, type Logger } from "@countersign/model";
+import {
+  CountersignError,
+  type CountersignEvent,
+  type FindingEvent,
+  type Logger,
+} from "@countersign/model";
 import { viewChain, type ChainView } from "./chain-view.ts";
 import {
   findDecision,
@@ -17,6 +22,7 @@ import { countDecisions, type Stats, type StatsRequest } from "./stats.ts";
 /** One transaction: small enough that the event loop hardly notices. */
 const BATCH_EVENTS = 128;
 const RETRY_MS = 5000;
+const FINDINGS_MAX = 200;
 
 /** Everything about one decision. */
 export interface DecisionDetail {
@@ -26,6 +32,19 @@ export interface DecisionDetail {
   /** SHA-256 of the sealed bytes, computed from the log just now. */
   readonly hash: string;
   readonly chain?: ChainView;
+}
+
+/** Findings of the log, newest first by position. */
+export interface FindingPage {
+  /** How many the log holds. */
+  readonly total: number;
+  readonly findings: readonly {
+    readonly position: number;
+    readonly id: string;
+    /** Of the event that showed it. */
+    readonly time: string;
+    readonly data: FindingEvent["data"];
+  }[];
 }
 
 /** An outcome that came after its decision was indexed. */
@@ -48,6 +67,8 @@ export interface ArchiveIndex {
   /** Outcomes at or behind a position, oldest first, at most `max`. */
   outcomesFrom(position: number, max: number): readonly OutcomeNotice[];
   stats(request: StatsRequest): Stats;
+  /** The newest findings, at most `max` (200). */
+  findings(max: number): Promise<FindingPage>;
   /** Resolves when `position` is indexed. Rejects CANCELLED on abort, UNAVAILABLE when the index closes. */
   wait(position: number, signal: AbortSignal): Promise<void>;
   /** Throws the index away and reads the log again. Resolves when it has caught up with what the log held at the call. */
@@ -142,6 +163,23 @@ class FollowingIndex implements ArchiveIndex {
 
   stats(request: StatsRequest): Stats {
     return countDecisions(this.#store, request);
+  }
+
+  async findings(max: number): Promise<FindingPage> {
+    const of = "FROM events WHERE kind = 'finding'";
+    const total = Number(this.#store.statement(`SELECT COUNT(*) AS n ${of}`).get()?.["n"]);
+    const rows = this.#store
+      .statement(`SELECT position ${of} ORDER BY position DESC LIMIT ?`)
+      .all(Math.min(max, FINDINGS_MAX));
+    const findings: FindingPage["findings"][number][] = [];
+    for (const row of rows) {
+      const position = Number(row["position"]);
+      const [stored] = await this.#options.log.read(BigInt(position), 1);
+      if (stored?.event.event.type !== "dev.countersign.finding.v1") continue;
+      const { id, time, data } = stored.event.event;
+      findings.push({ position, id, time, data });
+    }
+    return { total, findings };
   }
 
   async wait(position: number, signal: AbortSignal): Promise<void> {

@@ -7,12 +7,13 @@ import { decisionRow, outcomeSummary, searchText } from "./index-row.ts";
 import type { PositionedEvent } from "./log.ts";
 
 /** Bump when the tables change: an index of another version is thrown away and made again. */
-const VERSION = 1;
+const VERSION = 2;
 
 const TABLES = `
 CREATE TABLE meta (version INTEGER NOT NULL, position INTEGER NOT NULL, last_hash TEXT NOT NULL);
 CREATE TABLE events (position INTEGER PRIMARY KEY, epoch TEXT, seq INTEGER, kind TEXT NOT NULL, hash TEXT NOT NULL);
 CREATE INDEX events_place ON events (epoch, seq);
+CREATE INDEX events_findings ON events (position) WHERE kind = 'finding';
 CREATE TABLE decisions (
   position INTEGER PRIMARY KEY, id TEXT NOT NULL, time_ms INTEGER NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL,
   issuer TEXT, subject TEXT, method TEXT NOT NULL, tool TEXT, server TEXT NOT NULL, emitter TEXT, trace_id TEXT, row TEXT NOT NULL,

@@ -7,7 +7,13 @@ export type {
   PositionedEvent,
 } from "./log.ts";
 export { openIndex } from "./event-index.ts";
-export type { ArchiveIndex, DecisionDetail, IndexOptions, OutcomeNotice } from "./event-index.ts";
+export type {
+  ArchiveIndex,
+  DecisionDetail,
+  FindingPage,
+  IndexOptions,
+  OutcomeNotice,
+} from "./event-index.ts";
 export type { ChainLink, ChainView, LinkState } from "./chain-view.ts";
 export { PAGE_MAX_ROWS, SEARCH_MAX_ROWS } from "./index-query.ts";
 export type { DecisionFilter, DecisionPage, PageRequest } from "./index-query.ts";

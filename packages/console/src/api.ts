@@ -4,7 +4,14 @@ import type { ArchiveIndex, ArchiveLog } from "@countersign/archive";
 import { errorCode, type Logger } from "@countersign/model";
 import { BadParameter, parseFilter, parsePage, parseStats } from "./params.ts";
 import type { TraceSource } from "./trace-source.ts";
-import type { DecisionPageView, DetailView, RowView, StatsView, TraceView } from "./web/wire.ts";
+import type {
+  DecisionPageView,
+  DetailView,
+  FindingsView,
+  RowView,
+  StatsView,
+  TraceView,
+} from "./web/wire.ts";
 
 /** What the API reads from. */
 export interface ApiSources {
@@ -15,6 +22,7 @@ export interface ApiSources {
 }
 
 const TRACE_MAX_SPANS = 1000;
+const FINDINGS_SHOWN = 50;
 /** With the index's 20,000 rows a turn: a million decisions per request. */
 const SEARCH_MAX_TURNS = 50;
 const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -76,9 +84,10 @@ async function route(sources: ApiSources, url: URL): Promise<unknown> {
   if (more === undefined && resource === "traces" && id !== undefined)
     return await readTrace(sources, id);
   if (resource === "stats" && id === undefined) return readStats(sources, url);
+  if (resource === "findings" && id === undefined) return await readFindings(sources);
   throw new Refusal(
     404,
-    "no such resource; there are decisions, decisions/<id>, traces/<id>, stats, stream",
+    "no such resource; there are decisions, decisions/<id>, findings, traces/<id>, stats, stream",
   );
 }
 
@@ -119,6 +128,10 @@ async function readTrace({ traces }: ApiSources, id: string): Promise<TraceView>
 
 function readStats({ index }: ApiSources, url: URL): StatsView {
   return index.stats(parseStats(url.searchParams, Date.now()));
+}
+
+async function readFindings({ index }: ApiSources): Promise<FindingsView> {
+  return await index.findings(FINDINGS_SHOWN);
 }
 
 function routeName(url: URL): string {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, readdir } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
-import { errorCode } from "@countersign/model";
+import { errorCode, findingEvent } from "@countersign/model";
 import { expect, test } from "vitest";
 import { VENDORED, vendoredPath } from "./assets.ts";
 import { createConsole } from "./console.ts";
@@ -208,6 +208,29 @@ test("decisions: filters, pages, one by id", async () => {
     event: { id, data: { decision: "deny" } },
     chain: { before: { state: "verified" }, after: { state: "verified" } },
   });
+});
+
+test("findings about the record: newest first, none among the decisions", async () => {
+  await using stand = await startConsoleStand();
+  expect(await api(stand, "/api/findings")).toEqual({ total: 0, findings: [] });
+  await stand.put(exampleEvents(stand.chain));
+  const of = { emitter: "tickets-7f3a", epoch: "5".repeat(32), seq: 3, hash: "ab".repeat(32) };
+  const made = (["NO_STOP", "SILENT"] as const).map((finding) =>
+    findingEvent({
+      data: { tenant: "acme", finding, of },
+      time: "2026-11-22T09:00:03.412Z",
+      component: "continuity",
+    }),
+  );
+  await stand.put(made);
+  expect(await api(stand, "/api/findings")).toMatchObject({
+    total: 2,
+    findings: [
+      { id: made[1]?.event.id, data: { finding: "SILENT", of } },
+      { id: made[0]?.event.id, data: { finding: "NO_STOP", of } },
+    ],
+  });
+  expect((await api<Page>(stand, "/api/decisions")).rows).toHaveLength(9);
 });
 
 test("traces and counts", async () => {

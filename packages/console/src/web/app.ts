@@ -1,5 +1,6 @@
 import { detailPanel } from "./detail.ts";
 import { filterBar } from "./filters.ts";
+import { findingsPart } from "./findings.ts";
 import { html, render, type TemplateResult } from "./lit.ts";
 import { Store, type View } from "./store.ts";
 import { summary } from "./summary.ts";
@@ -46,7 +47,7 @@ class App {
   #page(view: View): TemplateResult {
     const filters = { set: this.#filter, clear: () => void this.#store.clear() };
     return html`
-      ${summary(view)} ${filterBar(view, filters)}
+      ${summary(view)} ${findingsPart(view.findings)} ${filterBar(view, filters)}
       <main class=${view.state.open === undefined ? "" : "with-detail"}>
         <div class="list">${this.#list(view)}</div>
         ${detailPanel(view, { close: () => this.#close(), filter: this.#filter })}

@@ -2,6 +2,7 @@ import { filterQuery } from "./page-state.ts";
 import type {
   DecisionPageView,
   DetailView,
+  FindingsView,
   OutcomeNoticeView,
   RowView,
   StatsView,
@@ -63,6 +64,11 @@ export async function fetchTrace(traceId: string): Promise<TraceView> {
 /** Counts of the last hour, by the minute. */
 export async function fetchStats(): Promise<StatsView> {
   return await get("/api/stats?since=1h&bucket=1m");
+}
+
+/** What was found when the record itself was looked at. */
+export async function fetchFindings(): Promise<FindingsView> {
+  return await get("/api/findings");
 }
 
 /** What the tail reports. */

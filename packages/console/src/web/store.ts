@@ -2,12 +2,20 @@ import {
   ApiError,
   fetchDecisions,
   fetchDetail,
+  fetchFindings,
   fetchStats,
   fetchTrace,
   followTail,
 } from "./client.ts";
 import { readState, stateAddress, withParameter, type PageState } from "./page-state.ts";
-import type { DetailView, OutcomeNoticeView, RowView, StatsView, TraceView } from "./wire.ts";
+import type {
+  DetailView,
+  FindingsView,
+  OutcomeNoticeView,
+  RowView,
+  StatsView,
+  TraceView,
+} from "./wire.ts";
 
 /** Rows kept in the page; older ones are read again when asked for. */
 const MAX_ROWS = 500;
@@ -25,6 +33,7 @@ export interface View {
   readonly detailError?: string | undefined;
   readonly trace?: TraceView | undefined;
   readonly stats?: StatsView | undefined;
+  readonly findings?: FindingsView | undefined;
   /** Decisions in the log so far, all kinds of events counted. */
   readonly size: number;
 }
@@ -176,6 +185,8 @@ export class Store {
     this.#statsAt = Date.now();
     const stats = await fetchStats().catch(() => undefined);
     if (stats !== undefined) this.#set({ stats });
+    const findings = await fetchFindings().catch(() => undefined);
+    if (findings !== undefined) this.#set({ findings });
   }
 
   /** Reads the counts now and then, so that the hour moves on when nothing happens. */

@@ -160,6 +160,30 @@ export interface StatsView {
   }[];
 }
 
+export interface FindingView {
+  readonly position: number;
+  readonly id: string;
+  readonly time: string;
+  readonly data: {
+    readonly tenant: string;
+    readonly finding: string;
+    readonly of: {
+      readonly emitter?: string;
+      readonly epoch?: string;
+      readonly seq?: number;
+      readonly id?: string;
+      readonly source?: string;
+    };
+    readonly missing?: { readonly what: string; readonly from: number; readonly to: number };
+  };
+}
+
+export interface FindingsView {
+  readonly total: number;
+  /** The newest. */
+  readonly findings: readonly FindingView[];
+}
+
 export interface OutcomeNoticeView {
   readonly decisionId: string;
   readonly outcome: OutcomeView;

@@ -99,13 +99,32 @@ const OUTCOMES: Readonly<Record<string, string>> = {
 };
 
 /** What happened after the decision. */
-export function outcomeWords(row: Pick<RowView, "effect" | "outcome" | "list">): string {
+export function outcomeWords(
+  row: Pick<RowView, "effect" | "outcome" | "list" | "emitter">,
+): string {
   if (row.effect === "block") return "stopped";
   // Lists have no outcome event: the answer was there when it was decided what to show.
   if (row.list !== undefined) return "answered";
-  if (row.outcome === undefined) return "running";
+  // A span tells of a decision, and of nothing that came after it.
+  if (row.outcome === undefined) return row.emitter === undefined ? "not reported" : "running";
   const { status } = row.outcome;
   return Object.hasOwn(OUTCOMES, status) ? (OUTCOMES[status] as string) : status;
+}
+
+const FINDINGS: Readonly<Record<string, string>> = {
+  GAP: "Something is missing from the record",
+  FORK: "Two histories of one place",
+  DUPLICATE: "An event came again",
+  NO_STOP: "It fell silent, and nothing tells how it ended",
+  SILENT: "It should be heard, and is not",
+  NO_OUTCOME: "A call ran, and what became of it is not recorded",
+  CLOCK_SKEW: "A clock that cannot be right",
+  POLICY_UNKNOWN: "Decided by a policy that nobody listed",
+};
+
+/** What a finding says; one of a newer version is shown as it is. */
+export function findingWords(finding: string): string {
+  return Object.hasOwn(FINDINGS, finding) ? (FINDINGS[finding] as string) : finding;
 }
 
 const LINKS: Readonly<Record<string, string>> = {
