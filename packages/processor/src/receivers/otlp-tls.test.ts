@@ -111,7 +111,9 @@ test("a handshake that never ends is ended", async () => {
   const socket = createConnection(one.port, "127.0.0.1");
   socket.write(Buffer.from([0x16, 0x03, 0x01]));
   await new Promise((resolve) => socket.once("close", resolve));
-  expect(one.metric('receiver_refused_requests_total{reason="tls_handshake"')).toBe(1);
+  await expect
+    .poll(() => one.metric('receiver_refused_requests_total{reason="tls_handshake"'))
+    .toBe(1);
   expect(one.metric('receiver_refused_requests_total{reason="malformed"')).toBe(0);
 });
 
