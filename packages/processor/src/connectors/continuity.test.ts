@@ -150,6 +150,17 @@ test("with a directory it goes on where it stopped, if the log is the same", asy
   await expect.poll(() => words(second.found)).toEqual(["GAP"]);
   await second.stop();
 
+  // A receiver that cannot read again goes on where it stopped, too.
+  const next = await world({ state });
+  const life = new EmitterLife(createRandom(9), "tickets-2");
+  life.start();
+  life.shipAll();
+  await next.connector.consume(batch(life.log, log.length), SIGNAL);
+  await next.stop();
+  expect((await world({ state })).connector.rebuildFrom("test.example/a", 0)).toBe(
+    BigInt(log.length + life.log.length - 1),
+  );
+
   const other = damaged();
   const third = await world({ state, settle: "20ms" });
   await third.connector.consume(batch(other, 0), SIGNAL);

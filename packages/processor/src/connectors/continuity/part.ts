@@ -67,7 +67,6 @@ class LogPart implements Part {
   saved: bigint;
   readonly #options: PartOptions;
   readonly #told: Set<string>;
-  #stored: Stored | undefined;
   #watch: Watch;
   #position: bigint;
   #lastHash: string;
@@ -78,7 +77,6 @@ class LogPart implements Part {
     this.log = options.log;
     this.partition = options.partition;
     this.#options = options;
-    this.#stored = stored;
     this.#told = new Set(stored?.told);
     this.#position = BigInt(stored?.position ?? 0);
     this.#lastHash = stored?.lastHash ?? "";
@@ -102,7 +100,7 @@ class LogPart implements Part {
   unseen({ events }: Decisions, { first, last }: Origin): readonly SealedEvent[] {
     const wasFresh = this.#fresh;
     this.#fresh = false;
-    if (first === this.#position && !(wasFresh && this.#stored !== undefined)) return events;
+    if (first === this.#position) return events;
     if (!wasFresh && last < this.#position) return [];
     const known = events.findIndex(({ hash }) => hash === this.#lastHash);
     if (known >= 0 && first < this.#position && this.#position <= last + 1n)
@@ -117,7 +115,6 @@ class LogPart implements Part {
     this.#watch = createWatch(this.#options.rules, emptyState(first === 0n));
     this.#position = first;
     this.#told.clear();
-    this.#stored = undefined;
   }
 
   heard({ event }: SealedEvent): void {
