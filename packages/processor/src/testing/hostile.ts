@@ -151,6 +151,7 @@ class Writer {
     const random = this.#random;
     if (!this.#shows("numbers", 0.5)) return BigInt(random.below(type === "bool" ? 2 : 5));
     return random.pick([
+      3n,
       200n,
       8443n,
       4_111_111_111_111_111n,
