@@ -82,6 +82,14 @@ test("findings go on as valid events before the batch is taken, and a gap when n
   await stop();
 });
 
+test("the same finding twice is told once", async () => {
+  const { connector, found, stop } = await world();
+  const log = damaged().slice(0, 9);
+  await connector.consume(batch([...log, log[5], log[8], log[5]] as SealedEvent[], 0), SIGNAL);
+  expect(found.map(({ event }) => (event.data as FindingEvent["data"]).of.seq)).toEqual([5, 7]);
+  await stop();
+});
+
 test("silence is told by the clock", async () => {
   const { connector, found, stop } = await world({ silent_after: "40ms", always_on: ["tick*"] });
   await connector.consume(batch(damaged().slice(0, 5), 0), SIGNAL);

@@ -106,7 +106,7 @@ function plain(random: Random): { life: EmitterLife; epoch: string } {
   return { life, epoch: epoch.epoch.slice(0, 4) };
 }
 
-const at = (log: readonly SealedEvent[], seq: number): number =>
+const placeOf = (log: readonly SealedEvent[], seq: number): number =>
   log.findIndex((one) => seqOf(one) === seq);
 
 const damages: readonly (readonly [
@@ -114,9 +114,9 @@ const damages: readonly (readonly [
   (log: SealedEvent[], other: readonly SealedEvent[]) => void,
   readonly string[],
 ])[] = [
-  ["an event is gone", (log) => void log.splice(at(log, 7), 1), ["GAP 7-7"]],
-  ["events are gone", (log) => void log.splice(at(log, 4), 6), ["GAP 4-9"]],
-  ["the start is gone", (log) => void log.splice(at(log, 0), 1), ["GAP 0-0"]],
+  ["an event is gone", (log) => void log.splice(placeOf(log, 7), 1), ["GAP 7-7"]],
+  ["events are gone", (log) => void log.splice(placeOf(log, 4), 6), ["GAP 4-9"]],
+  ["the start is gone", (log) => void log.splice(placeOf(log, 0), 1), ["GAP 0-0"]],
   [
     "the end is gone, and the next start tells of it",
     (log) => void log.splice(stopAt(log) - 1, 2),
@@ -336,4 +336,41 @@ test("a first event that names another one before it is a fork", () => {
   data.chain.prev = "1".repeat(64);
   const wrong = { ...first, event: { ...first?.event, data } } as SealedEvent;
   expect(words(look([wrong, ...rest]))).toEqual([`FORK ${epoch} 0`]);
+});
+
+test("a call that was going on when its process died has no outcome that anybody could know", () => {
+  for (const late of [false, true]) {
+    const life = new EmitterLife(createRandom(5));
+    const epoch = life.start();
+    while (epoch.open.length === 0) life.decide(epoch);
+    if (!late) life.ship(epoch);
+    life.crash(epoch);
+    const next = life.start();
+    life.ship(next);
+    for (let hours = 0; hours < 30; hours += 1) {
+      life.pass(60);
+      life.beat(next);
+      life.shipAll();
+    }
+    expect(words(look(life.log, {}, (at) => life.reached[at] ?? 0))).toEqual([]);
+  }
+});
+
+test("a number that a process holds for long before its first event is no gap while it may still come", () => {
+  const life = new EmitterLife(createRandom(6));
+  const first = life.start();
+  life.dieBeforeFirst();
+  life.shipAll();
+  life.skipVoid();
+  life.shipAll();
+  life.pass(10);
+  life.stop(life.skipVoid());
+  for (let minutes = 0; minutes < 90; minutes += 10) {
+    life.pass(10);
+    life.beat(first);
+    life.shipAll();
+  }
+  life.start();
+  life.goOn();
+  expect(look(life.log)).toEqual([]);
 });
