@@ -4,6 +4,7 @@ import {
   CountersignError,
   type CountersignEvent,
   type FindingEvent,
+  kindOf,
   type Logger,
 } from "@countersign/model";
 import { viewChain, type ChainView } from "./chain-view.ts";
@@ -175,8 +176,8 @@ class FollowingIndex implements ArchiveIndex {
     for (const row of rows) {
       const position = Number(row["position"]);
       const [stored] = await this.#options.log.read(BigInt(position), 1);
-      if (stored?.event.event.type !== "dev.countersign.finding.v1") continue;
-      const { id, time, data } = stored.event.event;
+      if (stored === undefined || kindOf(stored.event.event.type) !== "finding") continue;
+      const { id, time, data } = stored.event.event as FindingEvent;
       findings.push({ position, id, time, data });
     }
     return { total, findings };
