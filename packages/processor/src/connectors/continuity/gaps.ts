@@ -12,7 +12,7 @@ import {
 } from "./state.ts";
 
 /** How long the emitter's own time goes on before what is missing of an ended epoch, or an epoch number, is told. */
-export const LATE_MS = 60 * 60_000;
+export const LATE_MS: number = 60 * 60_000;
 
 interface Range {
   readonly from: number;

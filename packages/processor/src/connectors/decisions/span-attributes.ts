@@ -37,7 +37,7 @@ import {
 } from "@countersign/model";
 import type { AnyValue, KeyValue } from "@countersign/pipeline";
 
-const TEXTS = [
+const TEXT_KEYS: ReadonlySet<string> = new Set([
   ATTR_AGENT_ID,
   ATTR_ASSURANCE,
   ATTR_CONSISTENCY_TOKEN,
@@ -65,21 +65,18 @@ const TEXTS = [
   ATTR_SUBJECT_ID,
   ATTR_SUBJECT_TYPE,
   ATTR_TENANT,
-] as const;
-const LISTS = [
+]);
+const LIST_KEYS: ReadonlySet<string> = new Set([
   ATTR_CHECK_PERMISSIONS,
   ATTR_CHECK_RESOURCES,
   ATTR_CHECK_SUBJECTS,
   ATTR_CHECK_VERDICTS,
-] as const;
+]);
 
-type TextKey = (typeof TEXTS)[number];
-type ListKey = (typeof LISTS)[number];
-
-/** What a decision span says. */
+/** What a decision span says, by the keys on the list; nothing for any other. */
 export interface SpanFacts {
-  text(key: TextKey): string | undefined;
-  list(key: ListKey): readonly string[] | undefined;
+  text(key: string): string | undefined;
+  list(key: string): readonly string[] | undefined;
   /** How many checks it says that there were. */
   readonly checkCount: number | undefined;
 }
@@ -98,8 +95,6 @@ export class SpanRefusal extends Error {
 
 /** Longer values are refused: nothing on the list may be that long. */
 const MAX_CHARACTERS = 4096;
-const TEXT_KEYS: ReadonlySet<string> = new Set(TEXTS);
-const LIST_KEYS: ReadonlySet<string> = new Set(LISTS);
 
 /** Whether a span says that it is a decision, and not one whose event comes sealed: our own spans name that event. */
 export function decisionMark(
