@@ -28,6 +28,8 @@ export interface KafkaNode {
   readonly id: number;
   /** PLAINTEXT, where nobody asks who you are: a superuser. */
   readonly broker: string;
+  /** The listener whose advertised address is the test's own proxy. Only with `proxyPorts`. */
+  readonly proxied: string;
   /** Where its segments are. */
   readonly directory: string;
   /** Resolves when the process runs; {@link KafkaCluster.ready} says when it answers. */
@@ -44,8 +46,6 @@ export interface KafkaCluster {
   readonly sasl: string;
   readonly saslTls: string;
   readonly ca: string;
-  /** Connects to the listener whose advertised address is the test's own proxy. Only with `proxy`. */
-  readonly behindProxy: string;
   /** Waits until `count` brokers answer as one cluster. */
   ready(count?: number): Promise<void>;
   /** A superuser's connection; ends with `dispose`. */
@@ -70,8 +70,8 @@ export interface ClusterOptions {
   readonly nodes: number;
   /** SCRAM users (name to password), TLS, and an authorizer: those users may do nothing until the test says so. */
   readonly users?: Readonly<Record<string, string>>;
-  /** Port of a proxy that stands before the listener `behindProxy`. */
-  readonly proxyPort?: number;
+  /** Of each broker, the port of a proxy that stands before its listener `proxied`. */
+  readonly proxyPorts?: readonly number[];
 }
 
 const START_TIMEOUT_MS = 90_000;
@@ -152,7 +152,8 @@ function nodeOf(of: { program: string; root: string; id: number; own: Ports }): 
   let child: ChildProcess | undefined;
   return {
     id,
-    broker: `127.0.0.1:${own.plain}`,
+    broker: at(own.plain),
+    proxied: at(own.proxied),
     directory,
     start: () => {
       const log = openSync(join(root, `${id}.log`), "a");
@@ -179,7 +180,6 @@ class RunningCluster implements KafkaCluster {
   readonly nodes: readonly KafkaNode[];
   readonly sasl: string;
   readonly saslTls: string;
-  readonly behindProxy: string;
   readonly ca: string;
   readonly #root: string;
   #admin: Admin | undefined;
@@ -194,7 +194,6 @@ class RunningCluster implements KafkaCluster {
     this.ca = of.ca;
     this.sasl = at(of.ports[0]?.sasl);
     this.saslTls = at(of.ports[0]?.saslTls);
-    this.behindProxy = at(of.ports[0]?.proxied);
   }
 
   get brokers(): readonly string[] {

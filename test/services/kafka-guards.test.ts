@@ -30,10 +30,10 @@ beforeAll(async () => {
   const port = await freePort();
   cluster = await startKafka(program, {
     nodes: 1,
-    proxyPort: port,
+    proxyPorts: [port],
     users: { late: "late-password" },
   });
-  const target = Number(cluster.behindProxy.split(":")[1]);
+  const target = Number(cluster.nodes[0]?.proxied.split(":")[1]);
   proxy = await tcpProxy(port, () => target);
 });
 

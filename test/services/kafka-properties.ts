@@ -20,29 +20,25 @@ export function propertiesOf(of: {
   node: { readonly id: number; readonly directory: string };
   own: Ports;
   ports: readonly Ports[];
-  options: { readonly nodes: number; readonly users?: object; readonly proxyPort?: number };
+  options: {
+    readonly nodes: number;
+    readonly users?: object;
+    readonly proxyPorts?: readonly number[];
+  };
 }): string {
   const { root, node, own, ports, options } = of;
   const secured = options.users !== undefined;
+  const proxy = options.proxyPorts?.[node.id - 1];
   const listeners: [name: string, protocol: string, port: number, advertised: number][] = [
     ["PLAIN", "PLAINTEXT", own.plain, own.plain],
-    ...(options.proxyPort === undefined
-      ? []
-      : [
-          ["PROXIED", "PLAINTEXT", own.proxied, options.proxyPort] as [
-            string,
-            string,
-            number,
-            number,
-          ],
-        ]),
-    ...(secured
-      ? ([
-          ["SCRAM", "SASL_PLAINTEXT", own.sasl, own.sasl],
-          ["SCRAMTLS", "SASL_SSL", own.saslTls, own.saslTls],
-        ] as [string, string, number, number][])
-      : []),
   ];
+  if (proxy !== undefined) listeners.push(["PROXIED", "PLAINTEXT", own.proxied, proxy]);
+  if (secured) {
+    listeners.push(
+      ["SCRAM", "SASL_PLAINTEXT", own.sasl, own.sasl],
+      ["SCRAMTLS", "SASL_SSL", own.saslTls, own.saslTls],
+    );
+  }
   const replicas = String(options.nodes);
   const properties: Record<string, string> = {
     "process.roles": "broker,controller",

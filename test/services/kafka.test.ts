@@ -30,8 +30,8 @@ let kafka: Component;
 beforeAll(async () => {
   if (program === undefined) return;
   const port = await freePort();
-  cluster = await startKafka(program, { nodes: 1, proxyPort: port });
-  const target = Number(cluster.behindProxy.split(":")[1]);
+  cluster = await startKafka(program, { nodes: 1, proxyPorts: [port] });
+  const target = Number(cluster.nodes[0]?.proxied.split(":")[1]);
   proxy = await tcpProxy(port, () => target);
   kafka = clientOf(cluster.brokers);
 });
