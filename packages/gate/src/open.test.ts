@@ -66,6 +66,35 @@ test("COUNTERSIGN_JOURNAL stands before the state directory, and a flag before b
   expect(readdirSync(directory).toSorted()).toEqual(["flag", "own", "policy.yaml"]);
 });
 
+test("why nobody is known is on the log", async () => {
+  const policy = `version: 1
+server: urn:mcp:tickets
+tenant: acme
+mode: enforce
+identity:
+  minimum: token_bound
+  subject: "user:{human.subject}"
+  issuers: [{ issuer: "https://idp.example", algorithms: [ES256], clients: [cli] }]
+  process: { exec: [/no/such/helper] }
+authorizer: { relationships: [] }
+default: deny
+tools: { read_ticket: { permission: read, resource: "ticket:{arguments.id}" } }
+`;
+  const lines: string[] = [];
+  const say = (message: string, fields = {}): void =>
+    void lines.push(`${message} ${JSON.stringify(fields)}`);
+  const log = { debug: () => undefined, info: () => undefined, warn: say, error: say };
+  const env = { COUNTERSIGN_STATE_DIR: join(directory, "state") };
+  const file = policyFile(policy);
+  const gate = await openGate({ policyFile: file, gate: "guard", coverage, env, log });
+  for (const id of ["T-1", "T-2"])
+    expect(await gate.decide(toolCall("read_ticket", { id }))).toMatchObject({
+      reason: "identity_unavailable",
+    });
+  await gate.stop("shutdown", AbortSignal.timeout(1000));
+  expect(lines).toEqual([expect.stringContaining("/no/such/helper cannot be run (ENOENT)")]);
+});
+
 test("a file that is not there, and one that is no policy, are configuration errors", async () => {
   await expect(
     openGate({ policyFile: join(directory, "nope.yaml"), gate: "guard", coverage, env: {} }),

@@ -36,12 +36,14 @@ export interface OpenGateOptions {
 export async function openGate(options: OpenGateOptions): Promise<Gate> {
   const env = options.env ?? process.env;
   const { policy } = loadPolicy(await readPolicy(options.policyFile), options.policyFile, env);
+  const logged = options.log === undefined ? {} : { log: options.log };
+  const surroundings = { env, stateDirectory: stateDirectory(env), ...logged };
   return createGate({
     policy,
-    identity: createIdentity(identityConfig(policy), { env, stateDirectory: stateDirectory(env) }),
+    identity: createIdentity(identityConfig(policy), surroundings),
     checker: createChecker(policy.authorizer),
     journal: createJournal(journalOptions(policy, options, env)),
-    ...(options.log === undefined ? {} : { log: options.log }),
+    ...logged,
   });
 }
 

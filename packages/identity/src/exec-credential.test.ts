@@ -163,8 +163,8 @@ describe("a helper that does not work", () => {
   });
 
   test.each([
-    ["no such program", ["/no/such/helper"], "cannot be started (ENOENT)"],
-    ["no program at all", [], "cannot be run"],
+    ["no such program", ["/no/such/helper"], ": /no/such/helper cannot be run (ENOENT)"],
+    ["no program at all", [], ": its command cannot be run"],
     ["a NUL byte", ["a\0b"], "cannot be run"],
   ])("%s", async (_, command, expected) => {
     const from = execCredentialSource(command);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Assurance, Human, Principal } from "@countersign/model";
+import type { Assurance, Human, Logger, Principal } from "@countersign/model";
 import { assertedResolver } from "./asserted.ts";
 import { createBearerResolver } from "./bearer.ts";
 import { createCallProofVerifier } from "./call-proof.ts";
@@ -106,6 +106,8 @@ export interface IdentityOptions extends KeySetOptions {
   readonly replay?: ReplayGuard;
   /** Where the process credential comes from. Default: the helper of `process.exec`. */
   readonly processSource?: CredentialSource;
+  /** Told when nobody is logged in, or the helper of `process.exec` does not work: a line for each change. Default: silence. */
+  readonly log?: Logger;
 }
 
 const ABSENT: IdentityResult = { kind: "absent" };
@@ -177,9 +179,10 @@ function processSteps(config: IdentityConfig, given: Surroundings): readonly Res
   if (helper === undefined || server === undefined) return [];
   const { env, clock, logins } = given;
   const resources = issuers.flatMap(({ audience }) => audience ?? []);
-  const source =
-    given.options.processSource ?? execCredentialSource(helper.exec, { env, clock, resources });
-  return [processCredentialResolver({ source, logins, server, clock })];
+  const { processSource, log } = given.options;
+  const source = processSource ?? execCredentialSource(helper.exec, { env, clock, resources });
+  const parts = { source, logins, server, clock };
+  return [processCredentialResolver(log === undefined ? parts : { ...parts, log })];
 }
 
 function defaultGuard(options: IdentityOptions, env: NodeJS.ProcessEnv): ReplayGuard {

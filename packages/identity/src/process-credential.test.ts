@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Credential } from "./credential.ts";
@@ -136,6 +137,52 @@ describe("the login of the process", () => {
     leaving.abort(new Error("the caller left"));
     await expect(asked).rejects.toThrow("the caller left");
   });
+});
+
+test("whoever runs this is told when nobody is logged in or the helper fails, once for each change, and no token", async () => {
+  const lines: string[] = [];
+  const say =
+    (level: string) =>
+    (message: string, fields = {}): void =>
+      void lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  const log = { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") };
+  let nowMs = Date.now();
+  const ask = resolver({ log, clock: () => nowMs });
+  const later = async (): Promise<void> => {
+    for (let call = 0; call < 3; call += 1) {
+      nowMs += 1000; // each time the helper is asked again
+      await ask();
+    }
+  };
+  await later();
+  helper.does("echo eyJ-secret; echo eyJ-secret >&2; exit 3");
+  await later();
+  rmSync(helper.command[0] as string);
+  await later();
+  expect(lines).toEqual([
+    "warn nobody is logged in: run countersign login {}",
+    expect.stringMatching(/^warn the login of this process cannot be had .*exit code 3/) as string,
+    expect.stringContaining(`${helper.command[0]} cannot be run (ENOENT)`) as string,
+  ]);
+  const credential = await login.credential("dpop");
+  let broken = false;
+  const processSource = {
+    current: () =>
+      broken ? Promise.reject(new Error(credential.token)) : Promise.resolve(credential),
+  };
+  const other = resolver({ log, processSource });
+  lines.length = 0;
+  await other();
+  expect(lines).toEqual([]);
+  broken = true;
+  await other();
+  broken = false;
+  await other();
+  await other();
+  expect(lines).toEqual([
+    'warn the login of this process cannot be had {"because":"it failed"}',
+    "info somebody is logged in {}",
+  ]);
 });
 
 async function wrong(

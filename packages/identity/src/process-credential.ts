@@ -1,6 +1,8 @@
+import { type Logger, silentLogger } from "@countersign/model";
 import type { Credential, CredentialSource } from "./credential.ts";
 import type { IdentityResult, ResolverStep } from "./identity.ts";
 import { provePossession } from "./key-bound-jws.ts";
+import { createLoginReport, type LoginReport } from "./login-report.ts";
 import type { LoginVerifier, VerifiedLogin } from "./login-token.ts";
 import { createSubjectToken } from "./subject-token.ts";
 import { orAbort } from "./wait.ts";
@@ -15,6 +17,8 @@ export interface ProcessCredentialParts {
   /** The policy's `server`: what the credential is asked for, and what its delegation must be for. */
   readonly server: string;
   readonly clock: () => number;
+  /** Told when nobody is logged in, when that cannot be known, and when it is over: a line for each change. Default: silence. */
+  readonly log?: Logger;
 }
 
 /**
@@ -23,6 +27,7 @@ export interface ProcessCredentialParts {
  * that the key works before the human counts as `token_bound`.
  */
 export function processCredentialResolver(parts: ProcessCredentialParts): ResolverStep {
+  const report = createLoginReport(parts.log ?? silentLogger);
   const proven = new WeakMap<Credential, Promise<string>>();
   const possession = (credential: Credential): Promise<string> => {
     const known = proven.get(credential);
@@ -33,12 +38,16 @@ export function processCredentialResolver(parts: ProcessCredentialParts): Resolv
   };
   return (evidence, signal) => {
     if (evidence.transport !== "stdio") return undefined;
-    return resolve(parts, possession, signal);
+    return resolve({ ...parts, report }, possession, signal);
   };
 }
 
+interface Asking extends ProcessCredentialParts {
+  readonly report: LoginReport;
+}
+
 async function resolve(
-  parts: ProcessCredentialParts,
+  parts: Asking,
   possession: (credential: Credential) => Promise<string>,
   signal: AbortSignal,
 ): Promise<IdentityResult | undefined> {
@@ -62,13 +71,17 @@ async function resolve(
 
 /** Nobody is logged in, or it cannot be known: two different answers, and only the first goes on to the next step. */
 async function currentOf(
-  { source, server }: ProcessCredentialParts,
+  { source, server, report }: Asking,
   signal: AbortSignal,
 ): Promise<Credential | "unavailable" | undefined> {
   try {
-    return await source.current(server, signal);
-  } catch {
+    const credential = await source.current(server, signal);
+    if (credential === undefined) report.nobody();
+    else report.had();
+    return credential;
+  } catch (error) {
     if (signal.aborted) throw signal.reason as Error;
+    report.failed(error);
     return "unavailable";
   }
 }

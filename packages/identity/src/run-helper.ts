@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
+import { boundText } from "@countersign/model";
 
 /** How a run ended: with an exit code, or without one that means anything. */
 export type HelperRun =
@@ -13,6 +14,7 @@ export interface HelperOptions {
 }
 
 const MAX_STDOUT_BYTES = 64 * 1024;
+const MAX_NAMED_BYTES = 256;
 
 /**
  * Runs a credential helper: no shell, no stdin, at most 64 KiB of stdout. Its stderr goes nowhere: it may quote a token.
@@ -24,7 +26,9 @@ export function runHelper(
 ): Promise<HelperRun> {
   const { promise, resolve } = Promise.withResolvers<HelperRun>();
   const child = start(program, args, env);
-  if (child === undefined) return Promise.resolve({ failure: "its command cannot be run" });
+  // The program alone: an argument may be anything.
+  const named = program === "" ? "its command" : boundText(program, MAX_NAMED_BYTES);
+  if (child === undefined) return Promise.resolve({ failure: `${named} cannot be run` });
   const chunks: Buffer[] = [];
   let size = 0;
   const end = (run: HelperRun): void => {
@@ -43,7 +47,7 @@ export function runHelper(
     else chunks.push(chunk);
   });
   child.on("error", (error: NodeJS.ErrnoException) => {
-    end({ failure: `it cannot be started (${error.code ?? "unknown error"})` });
+    end({ failure: `${named} cannot be run (${error.code ?? "unknown error"})` });
   });
   child.on("close", (exitCode, signal) => {
     if (exitCode === null) end({ failure: `it was ended by ${signal ?? "a signal"}` });

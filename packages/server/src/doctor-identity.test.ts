@@ -133,6 +133,15 @@ describe("a helper", () => {
     expect(JSON.stringify(first)).not.toContain("secret");
   });
 
+  test("that is not there: which program", async () => {
+    helper.remove();
+    const [first] = await examined({ minimum: "token_bound", issuer: LOGIN, exec: true });
+    expect(first).toMatchObject({
+      level: "fail",
+      message: expect.stringContaining(`${helper.command[0]} cannot be run (ENOENT)`) as string,
+    });
+  });
+
   test("whose login does not hold", async () => {
     const thief = await testPair();
     helper.gives({ ...(await login.credential("dpop", true)), key: thief.privateJwk });
