@@ -10,11 +10,11 @@ const BINDINGS: Readonly<Record<LoginSummary["binding"], string>> = {
 
 /** A login as lines of two columns. Issuer, subject and audiences are the identity provider's text. */
 export function summaryLines(summary: LoginSummary): string[] {
-  const { assurance, audiences, key } = summary;
+  const { audiences, key } = summary;
   return table([
     ["human", `${shown(summary.subject)} of ${shown(summary.issuer)}`],
     ["client", shown(summary.clientId)],
-    ["assurance", `${assurance.process}; ${assurance.agent} through an instrumented agent`],
+    ["assurance", assuranceText(summary)],
     ["binding", BINDINGS[summary.binding]],
     ["audiences", audiences.length === 0 ? "none of its own" : shown(audiences.join(" "))],
     ["expires", expiry(summary)],
@@ -23,6 +23,12 @@ export function summaryLines(summary: LoginSummary): string[] {
       key.place === "keychain" ? `in the keychain (${key.tool})` : "in the login file (0600)",
     ],
   ]);
+}
+
+function assuranceText({ assurance: { process, agent } }: LoginSummary): string {
+  return agent === undefined
+    ? `${process}; agents cannot sign calls with it`
+    : `${process}; ${agent} through an instrumented agent`;
 }
 
 function expiry({ expiresAt, renewable, ended }: LoginSummary): string {

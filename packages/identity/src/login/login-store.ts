@@ -15,13 +15,13 @@ import {
 } from "./private-file.ts";
 import { type KeyPlace, parseLogin, type StoredLogin } from "./stored-login.ts";
 
-/** Where logins are kept. */
+/** Where logins are kept. The commands leave all of this to its defaults, so that they and what they start find the same login. */
 export interface StoreOptions {
   /** Default `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Default: `stateDirectory(env)`. */
+  /** For tests. Default: `stateDirectory(env)`. */
   readonly stateDirectory?: string;
-  /** Default `process.platform`. */
+  /** For tests: whose keychain and browser are looked for. Default `process.platform`. */
   readonly platform?: NodeJS.Platform;
 }
 

@@ -1,6 +1,6 @@
 import { PERSONAL_CLAIMS } from "../personal-claims.ts";
 import type { StoredLogin } from "./stored-login.ts";
-import { claimsOf } from "./tokens.ts";
+import { type BoundAccessToken, type BoundIdToken, claimsOf } from "./tokens.ts";
 
 /** What may be told of a login: no token, no key. */
 export interface LoginSummary {
@@ -11,8 +11,8 @@ export interface LoginSummary {
   readonly assurance: {
     /** Of a call that a guard or an instrumented server makes in the human's name. */
     readonly process: "token_bound";
-    /** Of a call by an instrumented agent, which signs each one. */
-    readonly agent: "call_bound";
+    /** Of a call by an instrumented agent, which signs each one. Absent: it cannot, since every token has personal claims. */
+    readonly agent?: "call_bound";
   };
   /** How the best token is tied to the login key. `nonce` is the legacy way. `none`: the login has ended. */
   readonly binding: "dpop" | "id_token_cnf" | "nonce" | "none";
@@ -41,8 +41,8 @@ export interface LoginSummary {
 
 /** The summary of a login at a time. */
 export function summaryOf(login: StoredLogin, nowMs: number): LoginSummary {
-  const { idToken, accessTokens, key } = login;
-  const tokens = [...accessTokens, ...(idToken === undefined ? [] : [idToken])];
+  const { key } = login;
+  const tokens = tokensOf(login);
   const expiresAtMs = Math.max(0, ...tokens.map((token) => token.expiresAtMs));
   const renewable = login.refreshToken !== undefined;
   const personal = new Set(tokens.flatMap(({ token }) => personalClaimsIn(token)));
@@ -50,7 +50,10 @@ export function summaryOf(login: StoredLogin, nowMs: number): LoginSummary {
     issuer: login.issuer,
     subject: login.subject,
     clientId: login.clientId,
-    assurance: { process: "token_bound", agent: "call_bound" },
+    assurance: {
+      process: "token_bound",
+      ...(maySign(login, nowMs) ? { agent: "call_bound" } : {}),
+    },
     binding: bindingOf(login, nowMs),
     audiences: audiencesOf(login),
     ...(expiresAtMs === 0 ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
@@ -67,6 +70,27 @@ export function summaryOf(login: StoredLogin, nowMs: number): LoginSummary {
   };
 }
 
+/** Some token can be put into `_meta`. Those that are over speak for what they are renewed to; before the first, nothing speaks against it. */
+function maySign(login: StoredLogin, nowMs: number): boolean {
+  const tokens = tokensOf(login).filter((token) => isLive(login, token, nowMs));
+  return tokens.length === 0 || tokens.some(({ token }) => personalClaimsIn(token).length === 0);
+}
+
+function tokensOf({
+  idToken,
+  accessTokens,
+}: StoredLogin): readonly (BoundIdToken | BoundAccessToken)[] {
+  return idToken === undefined ? accessTokens : [...accessTokens, idToken];
+}
+
+function isLive(
+  { refreshToken }: StoredLogin,
+  { expiresAtMs }: { readonly expiresAtMs: number },
+  nowMs: number,
+): boolean {
+  return refreshToken !== undefined || expiresAtMs > nowMs;
+}
+
 function personalClaimsIn(token: string): readonly string[] {
   const claims = claimsOf(token) ?? {};
   return PERSONAL_CLAIMS.filter((name) => Object.hasOwn(claims, name));
@@ -79,10 +103,8 @@ function audiencesOf({ audiences, accessTokens, refused }: StoredLogin): readonl
 }
 
 function bindingOf(login: StoredLogin, nowMs: number): LoginSummary["binding"] {
-  const renewable = login.refreshToken !== undefined;
-  const isLive = (token: { expiresAtMs: number }): boolean =>
-    renewable || token.expiresAtMs > nowMs;
-  if (login.accessTokens.some(isLive)) return "dpop";
-  if (login.idToken !== undefined && isLive(login.idToken)) return login.idToken.binding;
-  return renewable && login.senderConstrained ? "dpop" : "none";
+  const { accessTokens, idToken, refreshToken } = login;
+  if (accessTokens.some((token) => isLive(login, token, nowMs))) return "dpop";
+  if (idToken !== undefined && isLive(login, idToken, nowMs)) return idToken.binding;
+  return refreshToken !== undefined && login.senderConstrained ? "dpop" : "none";
 }

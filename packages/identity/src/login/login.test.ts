@@ -306,3 +306,15 @@ test("a token with personal claims is kept, and named", async () => {
   expect(summary.personalClaims).toEqual(["email", "name"]);
   expect(JSON.stringify(summary)).not.toContain(CANARY);
 });
+
+test("signed calls are promised only where a token may travel with them", async () => {
+  const personal = { email: `${CANARY}@shop.example` };
+  provider.odd = { idToken: personal };
+  const some = await logIn({ audiences: ["urn:mcp:a"] });
+  expect(some).toMatchObject({ binding: "dpop", personalClaims: ["email"] });
+  expect(some.assurance).toEqual({ process: "token_bound", agent: "call_bound" });
+  provider.odd = { idToken: personal, accessToken: personal };
+  const all = await logIn({ audiences: ["urn:mcp:a"] });
+  expect(all.assurance).toEqual({ process: "token_bound" });
+  expect((await currentLogin({ stateDirectory: state }))?.assurance).toEqual(all.assurance);
+});

@@ -32,6 +32,7 @@ export interface LoginOptions extends ProviderOptions, StoreOptions {
   readonly useKeychain?: boolean;
   /** Default 600,000. */
   readonly timeoutMs?: number;
+  /** Called for each step as it comes, before the wait that follows it. It only shows: it must not throw. */
   readonly tell: (step: LoginStep) => void;
 }
 
