@@ -1,4 +1,4 @@
-// What the service says at its start to a Kafka that is not as it must be, and config/kafka.yaml against one that is.
+// What the service says at its start to a Kafka that is not as it must be, and the configurations with Kafka against one that is.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,12 @@ import { loadKafkajs } from "../../packages/processor/src/kafka/kafkajs-patched.
 import type { ClientConfig } from "../../packages/processor/src/kafka/settings.ts";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
 import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import {
+  postSecurely,
+  type Secrets,
+  shippedConfig,
+  writeSecrets,
+} from "../../packages/processor/src/testing/shipped-config.ts";
 import { findService } from "./find.ts";
 import { type KafkaCluster, startKafka } from "./kafka-broker.ts";
 import { clientOf, exporterOf, receiverOf, SIGNAL, soonDeadline, until } from "./kafka-parts.ts";
@@ -176,8 +182,16 @@ describe.skipIf(program === undefined)("at the start", () => {
   });
 });
 
-describe.skipIf(program === undefined)("config/kafka.yaml", () => {
-  test("boots over TLS with SCRAM; what OTLP brings is in Kafka at the 200, then archived, delivered and receipted", async () => {
+const DEPLOYMENTS = [
+  { files: ["kafka.yaml"], emitters: ["a", "b", "c"] },
+  {
+    files: ["kafka-archive.yaml", "kafka-deliver.yaml", "kafka-ingest.yaml"],
+    emitters: ["d", "e", "f"],
+  },
+];
+
+describe.skipIf(program === undefined)("the configurations with Kafka", () => {
+  beforeAll(async () => {
     for (const name of ["events", "dlq", "quarantine", "receipts"]) {
       await cluster.topic({
         name: `countersign.${name}.v1`,
@@ -191,58 +205,66 @@ describe.skipIf(program === undefined)("config/kafka.yaml", () => {
       "DESCRIBE_CONFIGS",
     ]);
     await allow("countersign", { groups: "countersign-" }, ["READ"]);
-    const directory = mkdtempSync(join(tmpdir(), "countersign-kafka-config-"));
-    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-    const service = await booted(directory);
-    const url = service.endpoints["otlp"] ?? "";
-    const events = ["a", "b", "c"].flatMap((emitter) =>
-      sealedEvents(10, { emitter, outcomes: true }),
-    );
-    expect(
-      await post(url, [
-        ...events.map(logRecord),
-        { ...logRecord(events[0] as SealedEvent), body: { stringValue: "{}" } },
-      ]),
-    ).toBe(200);
-    const stored = [0, 1, 2].flatMap((partition) => onDisk("countersign.events.v1", partition));
-    expect(new Set(stored.map(({ headers }) => headers.get("cs_hash")))).toEqual(
-      new Set(events.map(({ hash }) => hash)),
-    );
-    expect(onDisk("countersign.dlq.v1").map(({ headers }) => headers.get("cs_dlq_reason"))).toEqual(
-      ["hash_mismatch"],
-    );
-
-    const decisions = events.filter(({ event }) => event.type.includes("decision")).length;
-    const lines = () =>
-      readdirSync(join(directory, "out")).flatMap((file) =>
-        readFileSync(join(directory, "out", file), "utf8")
-          .split("\n")
-          .slice(0, -1),
-      );
-    await until("the decisions are with the SIEM", () => lines().length === decisions);
-    const receipts = () =>
-      onDisk("countersign.receipts.v1").map(({ value }) => JSON.parse(String(value)) as Receipt);
-    const counted = (sink: string) =>
-      receipts()
-        .filter((one) => one.sink === sink)
-        .reduce((sum, one) => sum + one.events, 0);
-    await until(
-      "the receipts are there",
-      () => counted("archive") === 30 && counted("file/siem") === 30,
-    );
-    const siem = receipts().filter(({ sink }) => sink === "file/siem");
-    expect(siem.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(decisions);
-    expect(siem.reduce((sum, { filtered }) => sum + filtered, 0)).toBe(30 - decisions);
   });
+
+  test.each(DEPLOYMENTS)(
+    "$files: TLS and a token, SCRAM; what OTLP brings is in Kafka at the 200, then archived, delivered and receipted",
+    async ({ files, emitters }) => {
+      const directory = mkdtempSync(join(tmpdir(), "countersign-kafka-config-"));
+      onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+      const secrets = writeSecrets(directory);
+      const before = onDisk("countersign.dlq.v1").length;
+      const receiptsBefore = onDisk("countersign.receipts.v1").length;
+      let url = "";
+      for (const file of files) {
+        const { endpoints } = await booted(file, directory, secrets);
+        url = `${endpoints["otlp"]}/v1/logs`;
+      }
+      const events = emitters.flatMap((emitter) => sealedEvents(10, { emitter, outcomes: true }));
+      const broken = { ...logRecord(events[0] as SealedEvent), body: { stringValue: "{}" } };
+      const body = logsOf([...events.map(logRecord), broken]);
+      expect(await postSecurely(url, body, { ca: secrets.ca })).toBe(401);
+      expect(await postSecurely(url, body, secrets)).toBe(200);
+      const stored = [0, 1, 2].flatMap((partition) => onDisk("countersign.events.v1", partition));
+      expect(new Set(stored.map(({ headers }) => headers.get("cs_hash")))).toEqual(
+        new Set([
+          ...stored.map(({ headers }) => headers.get("cs_hash")),
+          ...events.map(({ hash }) => hash),
+        ]),
+      );
+      const letters = onDisk("countersign.dlq.v1").slice(before);
+      expect(letters.map(({ headers }) => headers.get("cs_dlq_reason"))).toEqual(["hash_mismatch"]);
+
+      const decisions = events.filter(({ event }) => event.type.includes("decision")).length;
+      const lines = () =>
+        readdirSync(join(directory, "out")).flatMap((file) =>
+          readFileSync(join(directory, "out", file), "utf8")
+            .split("\n")
+            .slice(0, -1),
+        );
+      await until("the decisions are with the SIEM", () => lines().length === decisions);
+      const receipts = () =>
+        onDisk("countersign.receipts.v1")
+          .slice(receiptsBefore)
+          .map(({ value }) => JSON.parse(String(value)) as Receipt);
+      const counted = (sink: string) =>
+        receipts()
+          .filter((one) => one.sink === sink)
+          .reduce((sum, one) => sum + one.events, 0);
+      await until(
+        "the receipts are there",
+        () => counted("archive") === 30 && counted("file/siem") === 30,
+      );
+      const siem = receipts().filter(({ sink }) => sink === "file/siem");
+      expect(siem.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(decisions);
+      expect(siem.reduce((sum, { filtered }) => sum + filtered, 0)).toBe(30 - decisions);
+    },
+  );
 });
 
-async function booted(directory: string): Promise<Service> {
-  const file = join(import.meta.dirname, "..", "..", "config", "kafka.yaml");
-  const yaml = parse(readFileSync(file, "utf8").replaceAll("/var/lib/countersign", directory)) as {
+async function booted(file: string, directory: string, secrets: Secrets): Promise<Service> {
+  const yaml = parse(shippedConfig(file, directory, secrets)) as {
     clients: { main: Record<string, unknown> };
-    receivers: Record<string, unknown>;
-    extensions: Record<string, unknown>;
-    exporters: Record<string, unknown>;
   };
   Object.assign(yaml.clients.main, {
     brokers: [cluster.saslTls],
@@ -250,11 +272,6 @@ async function booted(directory: string): Promise<Service> {
     // One broker has no second replica.
     require: { min_insync_replicas: 1, cleanup_policy: "delete" },
   });
-  yaml.receivers["otlp"] = { protocols: { http: { endpoint: "127.0.0.1:0" } } };
-  yaml.extensions = {
-    health_check: { endpoint: "127.0.0.1:0" },
-    metrics: { endpoint: "127.0.0.1:0" },
-  };
   const env = { KAFKA_PASSWORD: USERS.countersign };
   const service = createService(loadConfig(stringify(yaml), file, env).config);
   // The rules are there a moment after they were made.
@@ -266,16 +283,6 @@ async function booted(directory: string): Promise<Service> {
   );
   onTestFinished(() => service.stop(soonDeadline()));
   return service;
-}
-
-async function post(url: string, records: Parameters<typeof logsOf>[0]): Promise<number> {
-  const response = await fetch(`${url}/v1/logs`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(logsOf(records)),
-  });
-  await response.body?.cancel();
-  return response.status;
 }
 
 const onDisk = (topic: string, partition = 0) =>

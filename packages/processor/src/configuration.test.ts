@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatProblem } from "@countersign/model/document";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { loadConfig, validateConfig } from "./configuration.ts";
+import { writeSecrets } from "./testing/shipped-config.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 const golden = join(root, "test", "golden", "config");
@@ -28,9 +30,15 @@ test.each(readdirSync(golden).filter((file) => file.endsWith(".yaml")))(
 test.each(readdirSync(join(root, "config")).filter((file) => file.endsWith(".yaml")))(
   "config/%s is valid, and everything in it is used",
   (file) => {
-    const text = readFileSync(join(root, "config", file), "utf8");
-    const { warnings } = loadConfig(text, file, { KAFKA_PASSWORD: "secret" });
-    expect(warnings).toEqual([]);
+    const directory = mkdtempSync(join(tmpdir(), "countersign-shipped-"));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const secrets = writeSecrets(directory);
+    const text = readFileSync(join(root, "config", file), "utf8").replaceAll(
+      /\/run\/secrets|\/etc\/countersign/g,
+      secrets.directory,
+    );
+    const { problems, warnings } = validateConfig(text, file, { KAFKA_PASSWORD: "secret" });
+    expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
   },
 );
 
