@@ -8,7 +8,7 @@ export type Encoding = (typeof ENCODINGS)[number];
 const ZERO_WIDTH = "\u200b";
 
 /** The text that is planted. */
-export function encodedText(secret: string, encoding: Encoding): string {
+function encodedText(secret: string, encoding: Encoding): string {
   if (encoding === "json") return JSON.stringify({ a: [{ note: secret }] });
   if (encoding === "invisible") return Array.from(secret).join(ZERO_WIDTH);
   if (encoding === "full_width") return Array.from(secret).map(fullWidth).join("");
