@@ -192,6 +192,23 @@ test.each([
   expect([code, message]).toEqual(["UNAVAILABLE", expect.stringContaining(`usable ${name}`)]);
 });
 
+test.each(["?", "?tenant=a", "#", "#a", "/?a=b#c"])(
+  "an issuer that ends in %s is refused before anybody is asked, with what to give",
+  async (end) => {
+    const issuer = provider.issuer + end;
+    const fetched: unknown[] = [];
+    const asking: typeof fetch = (...args) => {
+      fetched.push(args[0]);
+      return fetch(...args);
+    };
+    expect(await failure(logIn({ issuer, fetch: asking }, never))).toEqual({
+      code: "CONFIG_INVALID",
+      message: expect.stringMatching(/query or a fragment.*only the part before/) as string,
+    });
+    expect(fetched).toEqual([]);
+  },
+);
+
 test("issuers in clear text are refused unless they are this machine", async () => {
   const issuer = "http://idp.example";
   expect((await failure(logIn({ issuer }))).code).toBe("CONFIG_INVALID");

@@ -6,7 +6,7 @@ import type { LoginKey } from "./login-key.ts";
 
 /** Which identity provider, and as which (public) client. */
 export interface ProviderOptions {
-  /** https, or http on loopback. */
+  /** https, or http on loopback; without query and fragment (RFC 8414, section 2). */
   readonly issuer: string;
   readonly clientId: string;
   readonly fetch?: typeof fetch;
@@ -111,9 +111,7 @@ function refusingServerErrors(fetcher: typeof fetch): typeof fetch {
  * or the document names another one), `UNAVAILABLE`.
  */
 export async function discover(options: ProviderOptions, signal: AbortSignal): Promise<Provider> {
-  if (!isHttpsOrLoopback(options.issuer)) {
-    throw loginError("CONFIG_INVALID", "the issuer must be an https URL, or http on loopback");
-  }
+  requireIssuer(options.issuer);
   const issuer = new URL(options.issuer);
   const bounds = {
     component: "identity/login",
@@ -131,6 +129,19 @@ export async function discover(options: ProviderOptions, signal: AbortSignal): P
     return new DiscoveredProvider(withAlgorithms(server), options.clientId, fetcher);
   } catch (error) {
     throw safeError(error);
+  }
+}
+
+/** RFC 8414, section 2. An empty query or fragment is one, too: the URL is compared as it is written. */
+function requireIssuer(issuer: string): void {
+  if (!isHttpsOrLoopback(issuer)) {
+    throw loginError("CONFIG_INVALID", "the issuer must be an https URL, or http on loopback");
+  }
+  if (/[?#]/.test(issuer)) {
+    throw loginError(
+      "CONFIG_INVALID",
+      "the issuer has a query or a fragment, which no issuer has; give --issuer only the part before ? and #",
+    );
   }
 }
 
