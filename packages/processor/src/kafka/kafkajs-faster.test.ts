@@ -16,7 +16,9 @@ function pristine(path: string): (fields: object) => unknown {
 }
 
 const partitioner = ({ message }: { message: { partition: number } }): number => message.partition;
-const [record, grouping] = FASTER as [(typeof FASTER)[number], (typeof FASTER)[number]];
+const of = (name: string) =>
+  FASTER.find(({ path }) => path.includes(name)) as (typeof FASTER)[number];
+const [record, grouping] = [of("record/v0"), of("groupMessages")];
 const bytes = fc.option(fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array)));
 const headers = fc.dictionary(
   fc.string({ unit: "grapheme", maxLength: 12 }),
@@ -57,7 +59,30 @@ test("messages are grouped as the library does it", () => {
   const faster = grouping.make(original as never) as typeof original;
   const messages = Array.from({ length: 50 }, (_, at) => ({ partition: (at * 7) % 5, at }));
   for (const partitionMetadata of [[], [{}, {}]]) {
-    const of = { topic: "t", partitionMetadata, messages, partitioner };
-    expect(faster(of)).toEqual(original(of));
+    const wish = { topic: "t", partitionMetadata, messages, partitioner };
+    expect(faster(wish)).toEqual(original(wish));
   }
+});
+
+interface Growing {
+  readonly buffer: Buffer;
+  writeBuffer(bytes: Buffer): Growing;
+  writeInt32(value: number): Growing;
+  writeEncoderArray(parts: readonly unknown[]): Growing;
+}
+
+test("an encoder grows to the bytes that the library gives it", () => {
+  const original = pristine(of("encoder").path) as unknown as new () => Growing;
+  const faster = of("encoder").make(pristine(of("encoder").path) as never) as new () => Growing;
+  const parts = fc.array(fc.uint8Array({ maxLength: 2000 }).map((one) => Buffer.from(one)));
+  fc.assert(
+    fc.property(parts, fc.integer(), (chunks, number) => {
+      const [theirs, mine] = [original, faster].map((Made) => {
+        const whole = new Made().writeInt32(number);
+        return whole.writeEncoderArray(chunks.map((chunk) => new Made().writeBuffer(chunk)));
+      });
+      expect(mine?.buffer.equals(theirs?.buffer ?? Buffer.alloc(0))).toBe(true);
+    }),
+  );
+  expect(() => new faster().writeEncoderArray([undefined])).toThrow("Encoder[]");
 });

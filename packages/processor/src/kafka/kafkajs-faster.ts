@@ -1,5 +1,7 @@
-// Two functions of kafkajs 2.2.4 on the way of every record, with the same results and less work. The library makes a zeroed
-// buffer of 512 bytes for each record and each header, and copies the list of messages once for every message in it.
+// Functions of kafkajs 2.2.4 on the way of every record, with the same results and less work. The library makes a zeroed
+// buffer of 512 bytes for each record and each header, copies the list of messages once for every message in it, sums up a
+// batch byte by byte, and grows a zeroed buffer again and again.
+import { crc32c } from "./crc32c.ts";
 
 /** A module of the library that is one function. */
 export interface Replacement {
@@ -128,8 +130,41 @@ function fasterGrouping(): (of: Grouping) => Record<number, unknown[]> {
   };
 }
 
+/** The parts of the library's encoder that are mended. */
+interface Growing {
+  buf: Buffer;
+  offset: number;
+  ensureAvailable(this: Growing, length: number): void;
+  writeEncoderArray: (this: Growing, parts: readonly Encoded[]) => Growing;
+}
+
+function grow(this: Growing, length: number): void {
+  const size = this.offset + length;
+  if (size <= this.buf.length) return;
+  const grown = Buffer.allocUnsafeSlow(Math.max(size, 2 * this.buf.length));
+  this.buf.copy(grown, 0, 0, this.offset);
+  this.buf = grown;
+}
+
+/** The same bytes in `buffer`. What lies beyond `offset` is not zeroed: `buffer` never shows it. */
+function fasterEncoder(encoder: { readonly prototype: Growing }): unknown {
+  const { prototype } = encoder;
+  const { writeEncoderArray } = prototype;
+  prototype.ensureAvailable = grow;
+  prototype.writeEncoderArray = function reserve(parts) {
+    if (Array.isArray(parts))
+      this.ensureAvailable(parts.reduce((sum: number, part: Encoded) => sum + sizeOf(part), 0));
+    return writeEncoderArray.call(this, parts);
+  };
+  return encoder;
+}
+
+const sizeOf = (part: Encoded | null | undefined): number => part?.buffer?.length ?? 0;
+
 /** What is put into the place of what. */
 export const FASTER: readonly Replacement[] = [
+  { path: "kafkajs/src/protocol/encoder.js", make: fasterEncoder },
+  { path: "kafkajs/src/protocol/recordBatch/crc32C/index.js", make: () => crc32c },
   { path: "kafkajs/src/protocol/recordBatch/record/v0/index.js", make: fasterRecord },
   { path: "kafkajs/src/producer/groupMessagesPerPartition.js", make: fasterGrouping },
 ];
