@@ -103,12 +103,11 @@ function busySeconds(): number {
   return (user + nice + system + irq + softirq) / TICKS_PER_S;
 }
 
-const hasTaskset = existsSync("/usr/bin/taskset");
+const TASKSET = "/usr/bin/taskset";
+const hasTaskset = existsSync(TASKSET);
 
 function start(target: Target, env: Record<string, string>): ReturnType<typeof spawn> {
-  const [program, ...args] = hasTaskset
-    ? ["taskset", "-c", "0", ...target.command]
-    : target.command;
+  const [program, ...args] = hasTaskset ? [TASKSET, "-c", "0", ...target.command] : target.command;
   return spawn(program as string, args, {
     env: { ...process.env, ...target.env, ...env },
     stdio: ["ignore", "ignore", options.json ? "ignore" : "inherit"],
@@ -229,7 +228,7 @@ function print(samples: readonly Sample[]): void {
 }
 
 if (hasTaskset && process.env["BENCH_PINNED"] === undefined)
-  execFileSync("taskset", ["-a", "-p", "-c", "1", String(process.pid)], { stdio: "ignore" });
+  execFileSync(TASKSET, ["-a", "-p", "-c", "1", String(process.pid)], { stdio: "ignore" });
 const cluster = await startKafka(join(services, "bin", "kafka"), { nodes: 1 });
 try {
   const plain = requestBodies(BODIES, PER_BODY);
