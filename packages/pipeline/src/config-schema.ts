@@ -37,11 +37,6 @@ export function parseEndpoint(text: string): Endpoint | undefined {
   return { host: (match[1] ?? match[2]) as string, port };
 }
 
-/** Only processes of this machine can reach it. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
 /** What came of a validation. */
 export interface Validated {
   /** With defaults filled in. */

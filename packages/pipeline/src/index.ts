@@ -78,7 +78,7 @@ export type {
 } from "./spec.ts";
 export { parseComponentId } from "./component-id.ts";
 export type { ComponentId } from "./component-id.ts";
-export { isLoopback, parseEndpoint } from "./config-schema.ts";
+export { parseEndpoint } from "./config-schema.ts";
 export type { Endpoint } from "./config-schema.ts";
 export { ConfigError, readConfig } from "./config.ts";
 export { readJson } from "./json-document.ts";

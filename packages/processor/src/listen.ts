@@ -2,8 +2,8 @@
 import type { IncomingMessage, Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { CountersignError } from "@countersign/model";
-import { type ConfigFault, type Endpoint, isLoopback, parseEndpoint } from "@countersign/pipeline";
+import { CountersignError, isLoopbackHost } from "@countersign/model";
+import { type ConfigFault, type Endpoint, parseEndpoint } from "@countersign/pipeline";
 
 type Server = HttpServer | HttpsServer;
 
@@ -59,7 +59,7 @@ export const ENDPOINT_SCHEMA: {
 /** Without authentication a server may be reached by processes of this machine only. */
 export function loopbackOnly(endpoint: string, path: readonly string[]): readonly ConfigFault[] {
   const parsed = parseEndpoint(endpoint);
-  if (parsed === undefined || isLoopback(parsed.host)) return [];
+  if (parsed === undefined || isLoopbackHost(parsed.host)) return [];
   return [
     {
       path,
@@ -72,7 +72,7 @@ export function loopbackOnly(endpoint: string, path: readonly string[]): readonl
 /** For what shows figures and states, and no secret: any address will do, but it is worth knowing. */
 export function openToNetwork(endpoint: string, path: readonly string[]): readonly ConfigFault[] {
   const parsed = parseEndpoint(endpoint);
-  if (parsed === undefined || isLoopback(parsed.host)) return [];
+  if (parsed === undefined || isLoopbackHost(parsed.host)) return [];
   return [
     {
       path,
@@ -98,5 +98,5 @@ export function endpointOf(text: string): Endpoint {
 export function asksForLoopback(request: IncomingMessage): boolean {
   const host = /^(?:\[([^\]]+)\]|([^:]+))(?::\d+)?$/.exec(request.headers.host ?? "");
   const name = host?.[1] ?? host?.[2];
-  return name !== undefined && isLoopback(name.toLowerCase());
+  return name !== undefined && isLoopbackHost(name.toLowerCase());
 }

@@ -1,12 +1,11 @@
 // The service's own traces. Loads an SDK only when the standard OTEL_* variables ask for one.
 import { networkInterfaces } from "node:os";
 import type { Attributes, Span, SpanStatusCode } from "@opentelemetry/api";
-import type { Logger } from "@countersign/model";
+import { isLoopbackHost, type Logger } from "@countersign/model";
 import {
   type Config,
   type Endpoint,
   errorTypeOf,
-  isLoopback,
   parseEndpoint,
   type Trace,
 } from "@countersign/pipeline";
@@ -143,7 +142,7 @@ function sendsToItself({ env, config }: TelemetryOptions): boolean {
 function isSameHost(host: string, own: string): boolean {
   if (host === own) return true;
   const isEverywhere = own === "0.0.0.0" || own === "::";
-  if (isLoopback(host)) return isLoopback(own) || isEverywhere;
+  if (isLoopbackHost(host)) return isLoopbackHost(own) || isEverywhere;
   if (!isEverywhere) return false;
   const addresses = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
   return host === "0.0.0.0" || addresses.some(({ address }) => address === host);

@@ -1,6 +1,7 @@
 // A small server that shows and takes nothing: health and metrics.
 import { createServer, type IncomingMessage, type Server } from "node:http";
-import { type Component, isLoopback, type Runtime } from "@countersign/pipeline";
+import { isLoopbackHost } from "@countersign/model";
+import type { Component, Runtime } from "@countersign/pipeline";
 import { asksForLoopback, endpointOf, listen, stopListening } from "../listen.ts";
 
 /** What is shown under a path. */
@@ -43,7 +44,7 @@ class HttpReadServer implements ReadServer {
 
   constructor(options: ReadServerOptions) {
     this.#options = options;
-    this.#isLocal = isLoopback(endpointOf(options.endpoint).host);
+    this.#isLocal = isLoopbackHost(endpointOf(options.endpoint).host);
     this.#server = createServer(
       {
         requestTimeout: TIMEOUT_MS,

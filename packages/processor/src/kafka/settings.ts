@@ -1,9 +1,9 @@
 // The section `clients`: how to reach a cluster, and what its topics must be like.
+import { isLoopbackHost } from "@countersign/model";
 import {
   type ConfigFault,
   DURATION_SCHEMA,
   durationMs,
-  isLoopback,
   type JsonSchema,
   parseEndpoint,
 } from "@countersign/pipeline";
@@ -151,7 +151,7 @@ export const CLIENT_SCHEMA: JsonSchema = {
 export function checkClient(config: ClientConfig): readonly ConfigFault[] {
   const { sasl, tls, brokers } = config;
   if (sasl?.mechanism !== "plain" || tls !== false) return [];
-  if (brokers.every((broker) => isLoopback(parseEndpoint(broker)?.host ?? ""))) return [];
+  if (brokers.every((broker) => isLoopbackHost(parseEndpoint(broker)?.host ?? ""))) return [];
   return [
     {
       path: ["sasl", "mechanism"],

@@ -1,7 +1,7 @@
 // Settings of the OTLP receiver.
+import { isLoopbackHost } from "@countersign/model";
 import {
   type ConfigFault,
-  isLoopback,
   type JsonSchema,
   parseEndpoint,
   type Reference,
@@ -113,7 +113,7 @@ function checkWhoSends({ endpoint, tls, auth }: HttpConfig): readonly ConfigFaul
     const message = "says by tokens who sends, and `tls.clients` says it by certificates";
     return [{ path: [...HTTP, "auth"], message, fix }];
   }
-  if (host === undefined || isLoopback(host)) return [];
+  if (host === undefined || isLoopbackHost(host)) return [];
   if (auth === undefined && tls?.clients === undefined) {
     const message = "is not a loopback address, and senders would not have to say who they are";
     const fix =
