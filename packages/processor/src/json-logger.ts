@@ -12,7 +12,7 @@ const MAX_VALUE_BYTES = 512;
  * One JSON object per message on standard error: `time`, `level`, `component`, `message`, `fields`. Values are neutralised and
  * cut at 512 bytes, as in the lines for people. `debug` is silent.
  */
-export function jsonLogger(
+function jsonLogger(
   component: string,
   write: (line: string) => void = (line) => void process.stderr.write(line),
 ): Logger {

@@ -284,7 +284,7 @@ export function randomLife(random: Random, steps: number): EmitterLife {
 const FREE_TEXT = /\.(start|decision|outcome)\./;
 
 /** Intake puts a `withheld` in the place of an event. */
-export function withhold(epoch: LivingEpoch, random: Random): void {
+function withhold(epoch: LivingEpoch, random: Random): void {
   if (epoch.unsent.length === 0) return;
   const at = random.below(epoch.unsent.length);
   const original = epoch.unsent[at];

@@ -93,7 +93,7 @@ export async function startReceiver(parts: ReceiverParts): Promise<RunningReceiv
 }
 
 /** The value of the series that begins with `countersign_<name>`; 0 without one. */
-export function metricOf(metrics: Metrics, name: string): number {
+function metricOf(metrics: Metrics, name: string): number {
   const line = metrics
     .render()
     .split("\n")

@@ -17,7 +17,7 @@ export interface Place {
 }
 
 /** Epochs remembered of one emitter; the one that was heard of longest ago makes room, those that are over first. */
-export const MAX_EPOCHS = 16;
+const MAX_EPOCHS = 16;
 /** Hashes remembered of one epoch: further back, an event that comes again cannot be told from a fork. */
 export const MAX_HASHES = 16;
 /** Missing ranges of one emitter that wait for an explanation. */
