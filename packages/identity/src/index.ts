@@ -7,7 +7,6 @@ export {
   type IdentityResult,
   type IssuerConfig,
 } from "./identity.ts";
-export { isHttpsOrLoopback, isLoopbackHost } from "@countersign/model";
 export type { OsAccount } from "./os-user.ts";
 export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
 export type { Credential, CredentialSource } from "./credential.ts";

@@ -1,4 +1,4 @@
-import { isHttpsOrLoopback, isLoopbackHost } from "@countersign/identity";
+import { isHttpsOrLoopback, isLoopbackHost } from "@countersign/model";
 import { type Assurance, assuranceAtLeast } from "@countersign/model";
 import { TUPLE } from "../check/relationships.ts";
 import type { PolicyDocument, SpiceDbEntry } from "./document-shape.ts";
