@@ -1,6 +1,7 @@
 // Sealed events for tests: true ones, made by the model.
 import {
   type Chain,
+  detect,
   draftDecision,
   draftOutcome,
   eventTime,
@@ -26,32 +27,44 @@ export function sealedEvents(count: number, options: EventOptions = {}): SealedE
   const { emitter = "tickets-test", epoch = "5".repeat(32), outcomes = false } = options;
   const events: SealedEvent[] = [];
   let chain: Chain = { emitter, epoch, seq: 0, prev: GENESIS };
-  const add = (sealed: SealedEvent): void => {
+  const add = (make: () => SealedEvent): void => {
+    const sealed = withoutCard(make);
     events.push(sealed);
     chain = { ...chain, seq: chain.seq + 1, prev: sealed.hash };
   };
   for (let at = 0; events.length < count; at += 1) {
     const time = eventTime(START_MS + at);
-    const id = uuidv7();
     const allow = at % 2 === 0;
-    add(seal(decisionDraft(id, allow), chain, time));
+    add(() => seal(decisionDraft(uuidv7(), allow), chain, time));
+    const { id: decisionId } = (events.at(-1) as SealedEvent).event;
     if (!outcomes || !allow || events.length === count) continue;
-    const outcome = {
-      id: uuidv7(),
-      tenant: "acme",
-      decisionId: id,
-      status: "completed",
-      durationUs: 900,
-    } as const;
-    add(
-      seal(
-        draftOutcome({ ...outcome, call: { method: "tools/call", name: "read_ticket" } }),
-        chain,
-        time,
-      ),
-    );
+    add(() => seal(outcomeDraft(decisionId), chain, time));
   }
   return events;
+}
+
+/**
+ * Ids and hashes alone set off the card detector in one event of sixty (contract, section 3). Here that is chance, and what becomes of
+ * an event must not be: another id is taken until nothing fires.
+ */
+function withoutCard(make: () => SealedEvent): SealedEvent {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const sealed = make();
+    if (detect(`${Buffer.from(sealed.bytes).toString()} ${sealed.hash}`) === undefined)
+      return sealed;
+  }
+  throw new Error("a hundred events in a row look like card numbers");
+}
+
+function outcomeDraft(decisionId: string): ReturnType<typeof draftOutcome> {
+  return draftOutcome({
+    id: uuidv7(),
+    tenant: "acme",
+    decisionId,
+    status: "completed",
+    durationUs: 900,
+    call: { method: "tools/call", name: "read_ticket" },
+  });
 }
 
 function decisionDraft(id: string, allow: boolean): ReturnType<typeof draftDecision> {
