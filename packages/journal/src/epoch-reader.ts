@@ -165,10 +165,12 @@ class SegmentedEpochReader implements EpochReader {
     open.offset += decoded.used;
     const more = open.offset < end && window.length === WINDOW_BYTES && decoded.stop === "short";
     if (more) return { records, lost, damaged: decoded.damaged };
-    if (decoded.stop === "bad" || open.offset < end) {
-      return await this.afterBad(open, { records, lost, damaged: decoded.damaged }, end);
-    }
-    return await this.afterEnd(open, { records, lost, damaged: decoded.damaged }, limit);
+    const step = { records, lost, damaged: decoded.damaged };
+    const later = limit?.segment !== open.index && (await this.hasSegmentAfter(open.index));
+    // A living writer may have written on here before it began the next segment: what was the end is looked at again.
+    if (later && this.live && (await open.file.size()) > fileEnd) return step;
+    if (decoded.stop === "bad" || open.offset < end) return await this.afterBad(open, step, end);
+    return await this.afterEnd(open, step, later);
   }
 
   private decode(
@@ -220,9 +222,8 @@ class SegmentedEpochReader implements EpochReader {
   private async afterEnd(
     open: OpenFile,
     step: Step,
-    limit: Position | undefined,
+    later: boolean,
   ): Promise<Step | undefined> {
-    const later = limit?.segment !== open.index && (await this.hasSegmentAfter(open.index));
     if (later) await this.closeFile();
     else if (!this.live) {
       this.finished = true;
