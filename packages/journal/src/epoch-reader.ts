@@ -219,11 +219,7 @@ class SegmentedEpochReader implements EpochReader {
     return { ...step, damaged: true };
   }
 
-  private async afterEnd(
-    open: OpenFile,
-    step: Step,
-    later: boolean,
-  ): Promise<Step | undefined> {
+  private async afterEnd(open: OpenFile, step: Step, later: boolean): Promise<Step | undefined> {
     if (later) await this.closeFile();
     else if (!this.live) {
       this.finished = true;
