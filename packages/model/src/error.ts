@@ -15,6 +15,11 @@ export interface ErrorOptions {
   readonly retryAfterMs?: number;
   /** Indexes of the batch that failed; the rest was accepted. Absent: the whole batch failed. */
   readonly failed?: readonly number[];
+  /**
+   * Why, for each of `failed`, in its order: constants of the component or of the destination's protocol, at most 64 of
+   * `[a-z0-9_]`. Only with `REJECTED` and `INPUT_INVALID`; they become the reasons of dead letters.
+   */
+  readonly reasons?: readonly string[];
 }
 
 /**
@@ -25,6 +30,7 @@ export class CountersignError extends Error {
   readonly code: ErrorCode;
   readonly retryAfterMs?: number;
   readonly failed?: readonly number[];
+  readonly reasons?: readonly string[];
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -32,6 +38,7 @@ export class CountersignError extends Error {
     this.code = code;
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs;
     if (options.failed !== undefined) this.failed = options.failed;
+    if (options.reasons !== undefined) this.reasons = options.reasons;
   }
 }
 

@@ -79,11 +79,11 @@ async function depositFailed(
 ): Promise<void> {
   const failed = error.failed ?? batch.events.keys();
   const letters: Letter[] = [];
-  for (const index of failed) {
+  for (const [nth, index] of [...failed].entries()) {
     const event = batch.events[index];
     if (event === undefined) continue;
     letters.push({
-      reason: error.code.toLowerCase(),
+      reason: error.reasons?.[nth] ?? error.code.toLowerCase(),
       component: to.component,
       timeMs: Date.now(),
       detail: error.message.slice(0, MAX_DETAIL),

@@ -284,6 +284,19 @@ test("dead letters: a permanent rejection is kept with its reason; a transient o
   ]);
 });
 
+test("dead letters: each item has the reason that its destination gave", async () => {
+  const letters: Letter[] = [];
+  const box = { deposit: async (more: readonly Letter[]) => void letters.push(...more) };
+  const partly = failing([
+    failure("REJECTED", { failed: [0, 2], reasons: ["too_large", "mapping"] }),
+  ]);
+  await deadLettering(partly as Consumer<Decisions>, "x", box).consume(events(3), SIGNAL);
+  expect(letters.map(({ hash, reason }) => [hash, reason])).toEqual([
+    ["0", "too_large"],
+    ["2", "mapping"],
+  ]);
+});
+
 test("dead letters: when the letter cannot be written, the batch is not done", async () => {
   const box = { deposit: () => Promise.reject(failure("UNAVAILABLE")) };
   const edge = deadLettering(failing([failure("REJECTED")]) as Consumer<Decisions>, "x", box);

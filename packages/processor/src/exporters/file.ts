@@ -12,22 +12,16 @@ import {
   throwIfAborted,
 } from "@countersign/pipeline";
 import type { Format } from "../formats/format.ts";
-import { nativeFormat } from "../formats/native.ts";
-import { ocsfFormat } from "../formats/ocsf.ts";
+import { FORMAT_NAMES, FORMATS, type FormatName } from "../formats/formats.ts";
 import { letterLine } from "./letter-line.ts";
 import { type LineFile, openLineFile } from "./line-file.ts";
 
 interface Config {
   readonly directory: string;
-  readonly format: keyof typeof FORMATS;
+  readonly format: FormatName;
   readonly mode: string;
   readonly max_file_size: string;
 }
-
-const FORMATS = { native: nativeFormat, ocsf: ocsfFormat } as const satisfies Record<
-  string,
-  Format
->;
 
 /** Events as lines of JSON. */
 export const fileExporter: ExporterSpec = {
@@ -51,7 +45,7 @@ export const fileExporter: ExporterSpec = {
         examples: ["/var/lib/countersign/out"],
       },
       format: {
-        enum: Object.keys(FORMATS),
+        enum: FORMAT_NAMES,
         description: "native keeps the sealed bytes; ocsf is for a SIEM.",
       },
       mode: {

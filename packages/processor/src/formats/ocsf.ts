@@ -16,6 +16,7 @@ export type OcsfActivity = Readonly<Record<string, unknown>>;
 /** OCSF 1.8.0 of decisions and withheld events; the other kinds have no place there. */
 export const ocsfFormat: Format = {
   version: "ocsf@1.8.0+1",
+  shape: "json",
   line: (event) => {
     const activity = toOcsf(event);
     if (activity === undefined) return undefined;
