@@ -264,7 +264,11 @@ function checkReceiptBox(shape: ConfigShape, context: Context): void {
   const path = ["service", "receipts"];
   const spec = find("exporter", id, path, context)?.spec;
   if (spec?.kind === "exporter" && spec.keepsReceipts !== true) {
-    context.report.problem(path, `exporter ${id} cannot keep receipts`, "name a `kafka` exporter");
+    context.report.problem(
+      path,
+      `exporter ${id} cannot keep receipts`,
+      "name a `kafka` or `file` exporter",
+    );
   }
   const pulling = shape.pipelines.some(({ receivers }) =>
     receivers.some((receiver) => readsFromLog(context.components.of.receiver.get(receiver)?.spec)),

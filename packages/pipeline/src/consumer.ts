@@ -31,6 +31,8 @@ export interface Origin {
   readonly partition: number;
   readonly first: bigint;
   readonly last: bigint;
+  /** Where in the range an event of the batch stands: a dead letter names it. */
+  offsetOf?(event: SealedEvent): bigint | undefined;
 }
 
 /** Who sent a batch, as the receiver found by a credential. */

@@ -23,6 +23,8 @@ export interface GraphOptions {
   readonly logger: (id: string) => Logger;
   /** The service's own traces; absent: none. */
   readonly trace?: Trace;
+  /** Set when the service itself may run in another process: see `Runtime.beside`. */
+  readonly beside?: string;
 }
 
 /** Every component of a configuration, connected. */

@@ -1,6 +1,7 @@
 import { CountersignError, type Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
 import type { Config } from "./config.ts";
+import { createHaltNotice } from "./halt-notice.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Receipt, ReceiptBox } from "./receipts.ts";
@@ -34,6 +35,8 @@ interface HostOptions {
   readonly metrics: Metrics;
   readonly logger: (id: string) => Logger;
   readonly trace?: Trace;
+  /** See `Runtime.beside`. */
+  readonly beside?: string;
 }
 
 /** Makes the host of one graph. */
@@ -46,6 +49,7 @@ class GraphHost implements Host {
   readonly view: ServiceView;
   readonly trace: Trace | undefined;
   readonly #logger: (id: string) => Logger;
+  readonly #beside: string | undefined;
   readonly #states = new Map<string, ComponentState>();
   #known: Known = { exporters: new Map(), clients: new Map(), extensions: new Map() };
   #phase: ServiceHealth["phase"] = "starting";
@@ -56,6 +60,7 @@ class GraphHost implements Host {
   constructor(options: HostOptions) {
     this.metrics = options.metrics;
     this.trace = options.trace;
+    this.#beside = options.beside;
     this.#logger = options.logger;
     this.view = {
       exporter: (id) => this.#known.exporters.get(id),
@@ -73,14 +78,28 @@ class GraphHost implements Host {
 
   runtime(kind: ComponentKind, id: string, files?: Runtime["files"]): Runtime {
     const key = `${kind} ${id}`;
+    const log = this.#logger(id);
+    const told = kind === "exporter" ? createHaltNotice(log) : undefined;
+    if (kind === "exporter") {
+      this.metrics.gauge(
+        "exporter_halted",
+        "1 while the exporter cannot deliver until somebody mends it; it goes on by itself then.",
+        { exporter: id },
+        () => (this.#states.get(key)?.state === "failed" ? 1 : 0),
+      );
+    }
     return {
       id,
-      log: this.#logger(id),
+      log,
       metrics: this.metrics,
-      report: (state) => void this.#states.set(key, state),
+      report: (state) => {
+        this.#states.set(key, state);
+        told?.(state);
+      },
       service: this.view,
       ...(files === undefined ? {} : { files }),
       ...(this.trace === undefined ? {} : { trace: this.trace }),
+      ...(this.#beside === undefined ? {} : { beside: this.#beside }),
     };
   }
 

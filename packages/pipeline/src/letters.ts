@@ -1,5 +1,5 @@
 import { CountersignError, errorCode, type SealedEvent } from "@countersign/model";
-import type { Consumer, Decisions } from "./consumer.ts";
+import type { Consumer, Decisions, Origin } from "./consumer.ts";
 
 /** One item that will never be accepted, and why: for the dead-letter exporter, or for quarantine. */
 export interface Letter {
@@ -82,6 +82,7 @@ async function depositFailed(
   for (const [nth, index] of [...failed].entries()) {
     const event = batch.events[index];
     if (event === undefined) continue;
+    const place = placeOf(event, batch.origin);
     letters.push({
       reason: error.reasons?.[nth] ?? error.code.toLowerCase(),
       component: to.component,
@@ -93,7 +94,14 @@ async function depositFailed(
       event,
       sink: to.component,
       attempts: to.failed(event),
+      ...(place === undefined ? {} : { place }),
     });
   }
   await to.box.deposit(letters, to.signal);
+}
+
+function placeOf(event: SealedEvent, origin: Origin | undefined): Letter["place"] {
+  const offset = origin?.offsetOf?.(event);
+  if (origin === undefined || offset === undefined) return undefined;
+  return { log: origin.log, partition: origin.partition, offset };
 }

@@ -20,10 +20,12 @@ export interface RetryOptions<Batch> {
 
 const INITIAL_MS = 200;
 const MAX_MS = 30_000;
+/** Longest `retryAfterMs` that is obeyed: whoever asks for more is asked again after this. */
+const MAX_RETRY_AFTER_MS = 300_000;
 
 /**
  * Sends again what failed for now (OVERLOADED, UNAVAILABLE, and errors that are none of ours), with exponential backoff and
- * jitter, and not before `retryAfterMs`. Anything else passes. Once stopped it tries each batch only once more, so that
+ * jitter, and not before `retryAfterMs` (at most 5 minutes). Anything else passes. Once stopped it tries each batch only once more, so that
  * what stands before it drains without waiting.
  */
 export function createRetry<Batch>(
@@ -78,7 +80,8 @@ class Retry<Batch> implements Component, Consumer<Batch> {
   #waitMs(error: unknown, attempt: number): number {
     const { initialMs = INITIAL_MS, maxMs = MAX_MS, random = Math.random } = this.#options;
     const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(attempt - 1, 30));
-    const least = Math.min((error as Partial<CountersignError>)?.retryAfterMs ?? 0, maxMs);
+    const asked = (error as Partial<CountersignError>)?.retryAfterMs ?? 0;
+    const least = Math.min(asked, MAX_RETRY_AFTER_MS);
     return Math.max(least, Math.ceil(ceiling * (0.5 + random() / 2)));
   }
 

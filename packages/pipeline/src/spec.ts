@@ -3,6 +3,7 @@ import type { Component } from "./component.ts";
 import type { BatchKind, Batches, Consumer, Rebuilding, Signal } from "./consumer.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Queryable } from "./queryable.ts";
 import type { ReceiptBox, Receipted } from "./receipts.ts";
 import type { Trace } from "./trace.ts";
 
@@ -63,6 +64,11 @@ export interface Runtime {
   readonly files?: ReadonlyMap<string, string>;
   /** The service's own traces; absent: none are wanted. */
   readonly trace?: Trace;
+  /**
+   * Set by `replay` and `dlq redrive`, which run beside the service: what can have one writer only (a file) is written under
+   * its own name with this behind it. Lower-case letters, digits, dots.
+   */
+  readonly beside?: string;
 }
 
 /** The rest of the service, as a component may see it. */
@@ -143,10 +149,12 @@ export interface ExporterSpec extends SpecBase {
   readonly keepsLetters?: true;
   /** It keeps receipts too: `service.receipts` may name it. */
   readonly keepsReceipts?: true;
+  /** The sink keeps one of each event however often it comes, at any distance: sending again makes no duplicate. */
+  readonly deduplicates?: true;
   create(
     config: never,
     runtime: Runtime,
-  ): Component & Consumer<never> & Partial<LetterBox> & Partial<ReceiptBox> & Receipted;
+  ): Component & Consumer<never> & Partial<LetterBox> & Partial<ReceiptBox> & Receipted & Queryable;
 }
 
 /** Ends some pipelines and begins others: what it gives is made of what it takes. One instance, whatever ends or begins in it. */

@@ -7,13 +7,15 @@ import {
   type Letter,
   type LetterBox,
   parseComponentId,
+  type Receipt,
+  type ReceiptBox,
   type Runtime,
   sizeBytes,
   throwIfAborted,
 } from "@countersign/pipeline";
 import type { Format } from "../formats/format.ts";
 import { FORMAT_NAMES, FORMATS, type FormatName } from "../formats/formats.ts";
-import { letterLine } from "./letter-line.ts";
+import { letterLine, receiptLine } from "./letter-line.ts";
 import { type LineFile, openLineFile } from "./line-file.ts";
 
 interface Config {
@@ -29,10 +31,11 @@ export const fileExporter: ExporterSpec = {
   type: "file",
   stability: "beta",
   summary:
-    "Appends events to files, a JSON line each: native (the sealed bytes) or ocsf. Keeps dead letters and quarantine.",
+    "Appends events to files, a JSON line each: native (the sealed bytes) or ocsf. Keeps dead letters, quarantine and receipts.",
   signals: ["decisions"],
   takes: ["decisions"],
   keepsLetters: true,
+  keepsReceipts: true,
   config: {
     type: "object",
     additionalProperties: false,
@@ -65,7 +68,7 @@ export const fileExporter: ExporterSpec = {
   create: (config: Config, runtime) => new FileExporter(config, runtime),
 };
 
-class FileExporter implements Component, Consumer<Decisions>, LetterBox {
+class FileExporter implements Component, Consumer<Decisions>, LetterBox, ReceiptBox {
   readonly #config: Config;
   readonly #runtime: Runtime;
   readonly #format: Format;
@@ -78,12 +81,13 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox {
   }
 
   async start(): Promise<void> {
-    const { id } = this.#runtime;
+    const { id, beside } = this.#runtime;
     const parsed = parseComponentId(id);
+    const base = parsed?.name ?? parsed?.type ?? "file";
     this.#file = await openLineFile({
       id,
       directory: this.#config.directory,
-      base: parsed?.name ?? parsed?.type ?? "file",
+      base: beside === undefined ? base : `${base}.${beside}`,
       mode: Number.parseInt(this.#config.mode, 8),
       maxBytes: sizeBytes(this.#config.max_file_size),
     });
@@ -117,6 +121,11 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox {
   async deposit(letters: readonly Letter[], signal: AbortSignal): Promise<void> {
     throwIfAborted(signal, this.#runtime.id);
     await this.#append(letters.map(letterLine));
+  }
+
+  async keep(receipts: readonly Receipt[], signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal, this.#runtime.id);
+    await this.#append(receipts.map(receiptLine));
   }
 
   #line(event: SealedEvent): Uint8Array | undefined | "invalid" {

@@ -20,7 +20,7 @@ const HASH_HEADER = `${NAME_HEADER}hash`;
 const places = new WeakMap<object, StoredRecord>();
 
 /** Where a record was read that an event, or a value, came from. */
-function placeOf(origin: object): StoredRecord | undefined {
+export function placeOf(origin: object): StoredRecord | undefined {
   return places.get(origin);
 }
 

@@ -147,7 +147,13 @@ class ArchiveReceiver implements Component {
     await consumer.consume(
       {
         events: entries.map(({ event }) => event),
-        origin: { log: origin, partition: 0, first: cursor.position, last },
+        origin: {
+          log: origin,
+          partition: 0,
+          first: cursor.position,
+          last,
+          offsetOf: (wanted) => entries.find(({ event }) => event === wanted)?.position,
+        },
       },
       this.#cancel.signal,
     );

@@ -16,7 +16,7 @@ import {
 import { kafkaOf } from "../kafka/client.ts";
 import type { FeedEvent } from "../kafka/kafkajs-feed.ts";
 import type { AuditFeed, FeedBatch, Outcome } from "../kafka/port.ts";
-import { poisonLetter, readRecord } from "../kafka/record.ts";
+import { placeOf, poisonLetter, readRecord } from "../kafka/record.ts";
 
 interface Config {
   readonly client: string;
@@ -74,6 +74,8 @@ export const kafkaReceiver: ReceiverSpec = {
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
   create: (config: Config, runtime, next) => new KafkaReceiver(config, runtime, next),
 };
+
+const offsetOf = (event: SealedEvent): bigint | undefined => placeOf(event)?.offset;
 
 class KafkaReceiver implements Component {
   readonly #config: Config;
@@ -136,7 +138,7 @@ class KafkaReceiver implements Component {
       else letters.push(poisonLetter(record, read, this.#runtime.id));
     }
     await this.#pipelines.consume(
-      { events, origin: { log: topic, partition, first, last } },
+      { events, origin: { log: topic, partition, first, last, offsetOf } },
       signal,
     );
     if (letters.length > 0) await this.#letters.consume(letters, signal);
