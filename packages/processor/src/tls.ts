@@ -165,7 +165,11 @@ function contextOf(
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-function certificatesOf(text: string, setting: string): [X509Certificate, ...X509Certificate[]] {
+/** The certificates of a PEM text, or a `SettingError`. */
+export function certificatesOf(
+  text: string,
+  setting: string,
+): [X509Certificate, ...X509Certificate[]] {
   try {
     const [first, ...rest] = (text.match(CERTIFICATE) ?? []).map((one) => new X509Certificate(one));
     if (first !== undefined) return [first, ...rest];
@@ -179,7 +183,8 @@ function certificatesOf(text: string, setting: string): [X509Certificate, ...X50
   );
 }
 
-function privateKeyOf(text: string, setting: string): KeyObject {
+/** The private key of a PEM text, or a `SettingError`. */
+export function privateKeyOf(text: string, setting: string): KeyObject {
   if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: .*ENCRYPTED/m.test(text)) {
     throw new SettingError(
       setting,
@@ -198,7 +203,8 @@ function privateKeyOf(text: string, setting: string): KeyObject {
   }
 }
 
-function isPem(text: string): boolean {
+/** Whether a setting is PEM, and not the path of a file that holds some. */
+export function isPem(text: string): boolean {
   return text.includes("-----BEGIN ");
 }
 

@@ -1,5 +1,3 @@
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
 import { CountersignError } from "@countersign/model";
 import {
   type Consumer,
@@ -15,6 +13,7 @@ import { decodeProto } from "../otlp/decode-proto.ts";
 import { TRACE_RESPONSE } from "../otlp/message.ts";
 import { createPoster, type PostAnswer, type Poster } from "../otlp/post.ts";
 import { partsOf } from "../otlp/wire-traces.ts";
+import { compress } from "./gzip.ts";
 
 interface Config extends SenderConfig {
   readonly endpoint: string;
@@ -172,19 +171,6 @@ class OtlpPush implements Consumer<Traces> {
       .add(rejected);
     this.#runtime.log.warn("the endpoint rejected spans", { spans: rejected });
   }
-}
-
-/**
- * The fastest level: level 6 takes twice the time to save a twentieth. Room in large pieces, since every piece is a turn of the
- * thread pool, and the largest hash table.
- */
-const GZIP = { level: 1, memLevel: 9, chunkSize: 256 * 1024 } as const;
-const gzipAsync = promisify(gzip);
-
-function compress(parts: readonly Uint8Array[]): Promise<Buffer> {
-  const [only] = parts;
-  const whole = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
-  return gzipAsync(whole, GZIP);
 }
 
 function retryAfter(answer: PostAnswer): { retryAfterMs?: number } {
