@@ -6,6 +6,8 @@ export type {
   ArchiveStatus,
   PositionedEvent,
 } from "./log.ts";
+export { openArchiveView } from "./view.ts";
+export type { ArchiveView } from "./view.ts";
 export { openIndex } from "./event-index.ts";
 export type {
   ArchiveIndex,

@@ -46,7 +46,8 @@ function identity(origin: string): string {
   return `${JSON.stringify({ format: "countersign-archive/1", origin })}\n`;
 }
 
-async function checkIdentity(disk: Disk, origin: string): Promise<boolean> {
+/** Whether there is an archive; rejects CONFIG_INVALID when it is another one. */
+export async function checkIdentity(disk: Disk, origin: string): Promise<boolean> {
   const text = (await disk.read(IDENTITY))?.toString("utf8");
   if (text === undefined) return false;
   if (text === identity(origin)) return true;

@@ -4,6 +4,7 @@ import { nodeFs, type JournalFs } from "@countersign/journal";
 import { errorCode, unseal, withheldEvent, type SealedEvent } from "@countersign/model";
 import { expect, test } from "vitest";
 import { openArchive, type ArchiveLog, type ArchiveOptions } from "./log.ts";
+import { openArchiveView, type ArchiveView } from "./view.ts";
 import { createChainMaker, temporaryDirectory } from "./testing/index.ts";
 
 const ORIGIN = "archive.test/acme";
@@ -17,7 +18,7 @@ function heartbeats(count: number, emitter?: string): SealedEvent[] {
   return Array.from({ length: count }, () => chain.heartbeat());
 }
 
-async function readAll(log: ArchiveLog): Promise<string[]> {
+async function readAll(log: ArchiveLog | ArchiveView): Promise<string[]> {
   const hashes: string[] = [];
   for (;;) {
     const events = await log.read(BigInt(hashes.length), 100);
@@ -330,4 +331,38 @@ test("the queue has a limit, and says when to come back", async () => {
   await log.append(heartbeats(8, "b"));
   expect(log.size).toBe(16n);
   await log.close();
+});
+
+test("a view reads beside the writer, changes nothing, and never sees a hole", async () => {
+  await using place = await temporaryDirectory();
+  const events = heartbeats(900);
+  const hashes = events.map((event) => event.hash);
+  const log = await open(place.path, { headMaxBytes: 64 * 1024 });
+  const view = async (): Promise<readonly string[]> => {
+    const seen = await openArchiveView({ directory: place.path, origin: ORIGIN });
+    return await readAll(seen);
+  };
+  // Whatever the writer does at that moment: heads are begun, bundles are written, old heads go.
+  for (let at = 0; at < 900; at += 60) {
+    const [, seen] = await Promise.all([log.append(events.slice(at, at + 60)), view()]);
+    expect(seen).toEqual(hashes.slice(0, seen.length));
+    expect(seen.length).toBeGreaterThanOrEqual(at);
+    expect(await view()).toEqual(hashes.slice(0, at + 60));
+  }
+  const before = await readdir(place.path, { recursive: true });
+  await view();
+  expect(await readdir(place.path, { recursive: true })).toEqual(before);
+  await log.close();
+  expect(await view()).toEqual(hashes);
+});
+
+test("a view of no archive, or of another one, is refused", async () => {
+  await using place = await temporaryDirectory();
+  await expect(openArchiveView({ directory: place.path, origin: ORIGIN })).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+  });
+  await (await open(place.path)).close();
+  await expect(
+    openArchiveView({ directory: place.path, origin: "archive.test/other" }),
+  ).rejects.toMatchObject({ code: "CONFIG_INVALID" });
 });

@@ -10,6 +10,7 @@ import { addLogout } from "./commands/logout.ts";
 import { addPolicyExplain } from "./commands/policy-explain.ts";
 import { addPolicyInit } from "./commands/policy-init.ts";
 import { addProcessor } from "./commands/processor.ts";
+import { addReplay } from "./commands/replay.ts";
 import { addStart } from "./commands/start.ts";
 import { addTail } from "./commands/tail.ts";
 import { addValidate } from "./commands/validate.ts";
@@ -74,6 +75,7 @@ function build(terminal: Terminal, choose: Choose): Command {
   addProcessor(program, choose);
   addValidate(program, choose);
   addComponents(program, choose);
+  addReplay(program, choose);
   const policy = program
     .command("policy")
     .summary("write a policy skeleton, or question a policy")

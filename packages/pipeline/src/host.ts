@@ -114,7 +114,11 @@ class GraphHost implements Host {
     const box = this.#known.exporters.get(id) as Partial<ReceiptBox> | undefined;
     if (box?.keep === undefined)
       throw new CountersignError("BUG", `service: exporter ${id} cannot keep receipts`);
-    await box.keep(receipts, signal);
+    const again = this.#beside === undefined ? {} : { again: true as const };
+    await box.keep(
+      receipts.map((receipt) => ({ ...receipt, ...again })),
+      signal,
+    );
   }
 
   connect(known: Known, config: Config): void {

@@ -36,6 +36,8 @@ export interface Receipt {
   readonly acknowledgement: Acknowledgement;
   /** When the receipt was written; ISO 8601, UTC. */
   readonly time: string;
+  /** Not by the pipeline: by `replay` or `dlq redrive`, beside it. */
+  readonly again?: true;
 }
 
 /** Keeps receipts. */

@@ -68,3 +68,22 @@ export interface AuditFeed {
   /** Records that wait in the partitions of this member. */
   readonly lag: number;
 }
+
+/** A partition, or a stretch of one: from `first` to before `end`. */
+export interface PartitionBounds {
+  readonly partition: number;
+  readonly first: bigint;
+  readonly end: bigint;
+}
+
+/** Reads one topic from given offsets, as nobody's member: it leaves no trace. */
+export interface TopicReader {
+  readonly topic: string;
+  /** What each partition holds now, by number. */
+  bounds(): Promise<readonly PartitionBounds[]>;
+  /** By partition, the offset of the first record that was produced at that time or later; its end when there is none. */
+  firstAt(timestampMs: number): Promise<ReadonlyMap<number, bigint>>;
+  /** The records of a stretch, at most about 1 MiB at once, in order. Rejects UNAVAILABLE, or CANCELLED on abort. */
+  read(stretch: PartitionBounds, signal: AbortSignal): AsyncIterable<readonly StoredRecord[]>;
+  close(): Promise<void>;
+}
