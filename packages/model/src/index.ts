@@ -98,7 +98,7 @@ export {
   TRACER_CLIENT,
   TRACER_SERVER,
 } from "./names.ts";
-export { boundText, byteLength, isNeutral, neutralise } from "./neutralise.ts";
+export { boundText, byteLength, isNeutral, neutralise, UNSAFE_RANGES } from "./neutralise.ts";
 export {
   decodeObjectId,
   encodeObjectId,

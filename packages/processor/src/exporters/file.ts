@@ -25,13 +25,13 @@ interface Config {
   readonly max_file_size: string;
 }
 
-/** Events as lines of JSON. */
+/** Events as lines, in any format. */
 export const fileExporter: ExporterSpec = {
   kind: "exporter",
   type: "file",
   stability: "beta",
   summary:
-    "Appends events to files, a JSON line each: native (the sealed bytes) or ocsf. Keeps dead letters, quarantine and receipts.",
+    "Appends events to files, a line each, in any format. Keeps dead letters, quarantine and receipts.",
   signals: ["decisions"],
   takes: ["decisions"],
   keepsLetters: true,
@@ -49,7 +49,7 @@ export const fileExporter: ExporterSpec = {
       },
       format: {
         enum: FORMAT_NAMES,
-        description: "native keeps the sealed bytes; ocsf is for a SIEM.",
+        description: "native keeps the sealed bytes; the others are for a SIEM.",
       },
       mode: {
         type: "string",

@@ -1,0 +1,56 @@
+// What a caller may have chosen, made fit for lines and for the tables that people export from a SIEM.
+import { CountersignError, UNSAFE_RANGES } from "@countersign/model";
+
+// What breaks lines somewhere (U+2028 and 2029 do in Python and Java), and a space at an end, which parsers trim.
+const UNFIT = new RegExp(`[${UNSAFE_RANGES}\\u2028\\u2029]|^ | $`, "u");
+const UNFIT_ALL = new RegExp(UNFIT.source, "gu");
+
+/**
+ * The text with every character that ends a line, steers a terminal or cannot be seen as `\u{HEX}`. Events are sealed like
+ * this (contract, section 3), so of a true event nothing but U+2028, U+2029 and a space at an end changes.
+ */
+export function visible(text: string): string {
+  return UNFIT.test(text) ? text.replace(UNFIT_ALL, toHex) : text;
+}
+
+function toHex(character: string): string {
+  return `\\u{${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`;
+}
+
+// What a spreadsheet takes for the beginning of a formula; full-width forms count in some locales.
+const FORMULA = /^[=+\-@'\uFF1D\uFF0B\uFF0D\uFF20]/u;
+
+/**
+ * Text that describes, with an apostrophe before what a spreadsheet would take for a formula. An apostrophe at the beginning
+ * gets one, too: take one away, and what was meant is there again. Never for identifiers: they have to stay joinable.
+ */
+export function unformula(text: string): string {
+  return FORMULA.test(text) ? `'${text}` : text;
+}
+
+/** Longest line of a text format, in bytes: as long as a sealed event may be. */
+export const MAX_TEXT_LINE_BYTES = 32_768;
+/** Longest line of a JSON format, in bytes. */
+const MAX_JSON_LINE_BYTES = 131_072;
+
+const SEPARATOR = /[\u2028\u2029]/;
+const SEPARATORS = /[\u2028\u2029]/g;
+
+/**
+ * The object as one line of JSON that has no line separator of any kind.
+ * @throws INPUT_INVALID when it is over {@link MAX_JSON_LINE_BYTES}: cut, it would be another event.
+ */
+export function jsonLine(format: string, value: object): Uint8Array {
+  const text = JSON.stringify(value);
+  const line = Buffer.from(
+    SEPARATOR.test(text)
+      ? text.replace(SEPARATORS, (one) => (one === "\u2028" ? "\\u2028" : "\\u2029"))
+      : text,
+    "utf8",
+  );
+  if (line.length <= MAX_JSON_LINE_BYTES) return line;
+  throw new CountersignError(
+    "INPUT_INVALID",
+    `${format}: the mapped event is over ${MAX_JSON_LINE_BYTES} bytes`,
+  );
+}
