@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { type Action, type Choose, example } from "./command.ts";
 import { addComponents } from "./commands/components.ts";
 import { addCredential } from "./commands/credential.ts";
+import { addDlq } from "./commands/dlq.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addGuard } from "./commands/guard.ts";
 import { addLogin } from "./commands/login.ts";
@@ -76,6 +77,7 @@ function build(terminal: Terminal, choose: Choose): Command {
   addValidate(program, choose);
   addComponents(program, choose);
   addReplay(program, choose);
+  addDlq(program, choose);
   const policy = program
     .command("policy")
     .summary("write a policy skeleton, or question a policy")

@@ -49,7 +49,7 @@ export interface Again {
 /** How it is made. */
 export interface AgainOptions {
   readonly config: Config;
-  readonly route: Route;
+  readonly route: Pick<Route, "pipeline" | "exporter">;
   readonly logger: (component: string) => Logger;
   /** Asks the sink and sends nothing, writes nothing. */
   readonly dryRun?: boolean;

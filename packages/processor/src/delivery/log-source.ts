@@ -48,7 +48,7 @@ export async function openLogSource(
 }
 
 /** Opens a topic of a configuration by the id of its client. */
-async function openTopic(
+export async function openTopic(
   config: Config,
   clientId: string | undefined,
   topic: string | undefined,
