@@ -3,6 +3,7 @@ import { continuityConnector } from "./connectors/continuity.ts";
 import { decisionsConnector } from "./connectors/decisions.ts";
 import { archiveExporter } from "./exporters/archive.ts";
 import { debugExporter } from "./exporters/debug.ts";
+import { elasticsearchExporter } from "./exporters/elasticsearch.ts";
 import { fileExporter } from "./exporters/file.ts";
 import { kafkaExporter } from "./exporters/kafka.ts";
 import { memoryExporter } from "./exporters/memory.ts";
@@ -33,6 +34,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   kafkaExporter,
   memoryExporter,
   fileExporter,
+  elasticsearchExporter,
   otlpHttpExporter,
   debugExporter,
   bearerAuthExtension,

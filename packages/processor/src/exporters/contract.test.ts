@@ -11,6 +11,7 @@ import {
 } from "@countersign/pipeline/testing";
 import { describe, expect, test } from "vitest";
 import { COMPONENTS } from "../components.ts";
+import { fakeElasticsearch, type ItemAnswer, STREAM } from "../testing/fake-elasticsearch.ts";
 import {
   backend,
   idsOf,
@@ -23,6 +24,7 @@ import {
 } from "../testing/exporters.ts";
 import { archiveExporter, archiveOf } from "./archive.ts";
 import { debugExporter } from "./debug.ts";
+import { elasticsearchExporter } from "./elasticsearch.ts";
 import { fileExporter } from "./file.ts";
 import { memoryExporter, tracesOf } from "./memory.ts";
 import { otlpHttpExporter } from "./otlp-http.ts";
@@ -170,6 +172,42 @@ contract<Traces>(otlpHttpExporter, "otlp_http", async () => {
     moods: ["well"],
     queued: true,
     close: () => server.close(),
+  };
+});
+
+contract<Decisions>(elasticsearchExporter, "elasticsearch", async () => {
+  const fake = await fakeElasticsearch();
+  const config = {
+    endpoint: fake.url,
+    data_stream: STREAM,
+    format: "native",
+    insecure: false,
+    timeout: "5s",
+    compression: "gzip",
+    max_events: 3,
+    max_body: "5MiB",
+    deduplicate: "restart",
+  };
+  const answers: Record<DestinationMood, (nth: number) => ItemAnswer | undefined> = {
+    well: () => undefined,
+    transient: () => ({ status: 429, type: "es_rejected_execution_exception" }),
+    permanent: () => ({ status: 400, type: "document_parsing_exception" }),
+    partial: (nth) => (nth === 1 ? { status: 503 } : undefined),
+  };
+  return {
+    create: () =>
+      elasticsearchExporter.create(
+        config as never,
+        runtimeOf("elasticsearch"),
+      ) as unknown as Component & Consumer<Decisions>,
+    batch: newEvents,
+    delivered: ({ events }) =>
+      events.filter(({ event }) => fake.indices.some((index) => index.has(event.id))).length,
+    mood: (mood) => void (fake.item = (_id, nth) => answers[mood](nth)),
+    moods: ["well", "transient", "permanent", "partial"],
+    close: () => {
+      if (fake.violations.length > 0) throw new Error(fake.violations.join());
+    },
   };
 });
 

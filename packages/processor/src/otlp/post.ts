@@ -8,7 +8,7 @@ export interface PostOptions {
   readonly parts: readonly Uint8Array[];
   readonly signal: AbortSignal;
   /** POST unless said otherwise. */
-  readonly method?: "GET" | "POST" | "PUT";
+  readonly method?: "DELETE" | "GET" | "POST" | "PUT";
   /** Follows the poster's URL: `/_bulk`. Absent: the URL as it is. */
   readonly path?: string;
 }
