@@ -11,6 +11,7 @@ import { addLogout } from "./commands/logout.ts";
 import { addPolicyExplain } from "./commands/policy-explain.ts";
 import { addPolicyInit } from "./commands/policy-init.ts";
 import { addProcessor } from "./commands/processor.ts";
+import { addReconcile } from "./commands/reconcile.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addStart } from "./commands/start.ts";
 import { addTail } from "./commands/tail.ts";
@@ -78,6 +79,7 @@ function build(terminal: Terminal, choose: Choose): Command {
   addComponents(program, choose);
   addReplay(program, choose);
   addDlq(program, choose);
+  addReconcile(program, choose);
   const policy = program
     .command("policy")
     .summary("write a policy skeleton, or question a policy")

@@ -5,6 +5,14 @@ export type { ConfigFindings, Environment, UsableConfig } from "./configuration.
 export { listLetters, showLetter } from "./delivery/dead-letters.ts";
 export type { LetterFilter, LetterGroup, LetterList } from "./delivery/dead-letters.ts";
 export type { StoredLetter } from "./delivery/letter-store.ts";
+export { reconcile } from "./delivery/reconcile.ts";
+export type {
+  AbsentEvent,
+  Gap,
+  Reconciliation,
+  ReconcileOptions,
+  SinkReconciliation,
+} from "./delivery/reconcile.ts";
 export { redrive } from "./delivery/redrive.ts";
 export type { RedriveOptions, RedriveSummary } from "./delivery/redrive.ts";
 export { prepareReplay } from "./delivery/replay.ts";

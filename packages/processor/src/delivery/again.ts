@@ -36,6 +36,8 @@ export interface Again {
   readonly counts: Readonly<AgainCounts>;
   /** Whether the sink is asked what it has. */
   readonly asks: boolean;
+  /** What the sink holds, as far as it can be asked. */
+  readonly held: Queryable["held"];
   /** Whether sending twice makes duplicates in the sink. */
   readonly duplicates: boolean;
   start(signal: AbortSignal): Promise<void>;
@@ -53,6 +55,8 @@ export interface AgainOptions {
   readonly logger: (component: string) => Logger;
   /** Asks the sink and sends nothing, writes nothing. */
   readonly dryRun?: boolean;
+  /** In a dry run: told of the events that the sink should have and has not. */
+  readonly absent?: (events: readonly SealedEvent[]) => void;
   /** Longest time for one batch. */
   readonly patienceMs: number;
   /** False: no receipt, for what is no whole range of the log. */
@@ -94,6 +98,11 @@ class HandFed implements Again {
 
   get asks(): boolean {
     return this.#exporter?.missing !== undefined;
+  }
+
+  get held(): Queryable["held"] {
+    const exporter = this.#exporter;
+    return exporter?.held?.bind(exporter);
   }
 
   get duplicates(): boolean {
@@ -202,8 +211,9 @@ class HandFed implements Again {
     const there = batch.events.length - wanted.length;
     const events = wanted.map((index) => batch.events[index] as SealedEvent);
     if (events.length > 0 && this.#options.dryRun !== true)
-      await this.#send({ ...batch, events }, wanted, { there, signal });
-    else this.#count({ there, sent: events.length, dead: 0 });
+      return await this.#send({ ...batch, events }, wanted, { there, signal });
+    this.#count({ there, sent: events.length, dead: 0 });
+    this.#options.absent?.(events);
   }
 
   async #send(

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CountersignError, type SealedEvent, silentLogger } from "@countersign/model";
 import { deadLettering, type Config, type Letter, type LetterBox } from "@countersign/pipeline";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { fileExporter } from "../exporters/file.ts";
 import { sealedEvents } from "../testing/events.ts";
 import { runtimeOf, scratch, SIGNAL } from "../testing/exporters.ts";
@@ -95,84 +95,95 @@ service:
   };
 }
 
-test("letters are counted by reason, component and sink", async () => {
-  const { config } = await world();
-  const list = await listLetters(config, {}, SIGNAL);
-  expect(list).toMatchObject({ letters: 602, open: 602, redriven: 0 });
-  expect(list.groups.map(({ reason, sink, open, items }) => [reason, sink, open, items])).toEqual([
-    ["mapping", "shelf", 396, 396],
-    ["too_old", "shelf", 204, 204],
-    ["foreign", undefined, 1, 7],
-    ["not_sealed", undefined, 1, 1],
-  ]);
-  expect(await listLetters(config, { untilMs: 2 }, SIGNAL)).toMatchObject({ letters: 1 });
-});
-
-test("what was sent again is not sent by the next redrive", async () => {
-  const { shelf, events, redrive: again, config } = await world();
-  expect(await again(undefined, true)).toMatchObject({ dryRun: true, sent: 600, notRedrivable: 2 });
-  expect(shelf.ids).toEqual([]);
-  expect(await again("too_old")).toMatchObject({ read: 204, sent: 204, redriven: 0 });
-  expect(await again()).toMatchObject({ read: 602, sent: 396, redriven: 204, notRedrivable: 2 });
-  expect(await again()).toMatchObject({ read: 602, sent: 0, redriven: 600 });
-  expect(shelf.ids.toSorted()).toEqual(events.map(({ event }) => event.id).toSorted());
-  expect(await listLetters(config, {}, SIGNAL)).toMatchObject({ open: 2, redriven: 600 });
-});
-
-test("what is refused again has a new letter, with the old place, and only that is open", async () => {
-  const { shelf, events, redrive: again, config } = await world();
-  shelf.refuse = ({ event }) => (event.id === events[42]?.event.id ? "still_wrong" : undefined);
-  expect(await again()).toMatchObject({ sent: 599, refusedAgain: 1 });
-  const list = await listLetters(config, { sink: "shelf" }, SIGNAL);
-  expect(list).toMatchObject({ open: 1, redriven: 600 });
-  expect(list.groups[0]).toMatchObject({ reason: "still_wrong", open: 1 });
-  shelf.refuse = () => undefined;
-  expect(await again()).toMatchObject({ sent: 1, redriven: 600 });
-  expect(shelf.ids).toHaveLength(600);
-});
-
-test("a sink that is away loses nothing: the next redrive sends what it did not take", async () => {
-  const { shelf, events, redrive: again, config } = await world();
-  let calls = 0;
-  shelf.before = () => {
-    calls += 1;
-    if (calls > 1) throw new CountersignError("UNAVAILABLE", "shelf: away");
-  };
-  const impatient = redrive(
-    { config, filter: {}, patienceMs: 600, logger: () => silentLogger },
-    SIGNAL,
-  );
-  await expect(impatient).rejects.toMatchObject({ code: "UNAVAILABLE" });
-  const there = shelf.ids.length;
-  expect(there).toBeGreaterThan(0);
-  shelf.before = () => undefined;
-  expect(await again()).toMatchObject({ sent: 600 - there, redriven: there });
-  expect(shelf.ids.toSorted()).toEqual(events.map(({ event }) => event.id).toSorted());
-});
-
-test("the files of the service are not touched", async () => {
-  const { directory, redrive: again } = await world();
-  const own = (): string[] =>
-    readdirSync(join(directory, "letters")).filter((name) => /^dead_letter-\d+\.jsonl$/.test(name));
-  const before = own();
-  expect(before.length).toBeGreaterThan(2);
-  await again();
-  expect(own()).toEqual(before);
-  expect(readdirSync(join(directory, "letters")).length).toBeGreaterThan(before.length);
-});
-
-test("one letter is found by its id, with its place and its bytes", async () => {
-  const { config, events } = await world();
-  const { letter, redriven } = await showLetter(config, "dead_letter-00000001:3", SIGNAL);
-  expect(redriven).toBe(false);
-  expect(letter).toMatchObject({
-    reason: "mapping",
-    sink: "shelf",
-    place: { log: "l", partition: 0, offset: 2n },
-    hash: events[2]?.hash,
-    bytes: Buffer.from(events[2]?.bytes ?? []),
+// A disk, and whoever else works on this machine, may take their time.
+describe("redrive", { timeout: 60_000 }, () => {
+  test("letters are counted by reason, component and sink", async () => {
+    const { config } = await world();
+    const list = await listLetters(config, {}, SIGNAL);
+    expect(list).toMatchObject({ letters: 602, open: 602, redriven: 0 });
+    expect(list.groups.map(({ reason, sink, open, items }) => [reason, sink, open, items])).toEqual(
+      [
+        ["mapping", "shelf", 396, 396],
+        ["too_old", "shelf", 204, 204],
+        ["foreign", undefined, 1, 7],
+        ["not_sealed", undefined, 1, 1],
+      ],
+    );
+    expect(await listLetters(config, { untilMs: 2 }, SIGNAL)).toMatchObject({ letters: 1 });
   });
-  await expect(showLetter(config, "dead_letter-00000001:9999", SIGNAL)).rejects.toMatchObject({
-    code: "INPUT_INVALID",
+
+  test("what was sent again is not sent by the next redrive", async () => {
+    const { shelf, events, redrive: again, config } = await world();
+    expect(await again(undefined, true)).toMatchObject({
+      dryRun: true,
+      sent: 600,
+      notRedrivable: 2,
+    });
+    expect(shelf.ids).toEqual([]);
+    expect(await again("too_old")).toMatchObject({ read: 204, sent: 204, redriven: 0 });
+    expect(await again()).toMatchObject({ read: 602, sent: 396, redriven: 204, notRedrivable: 2 });
+    expect(await again()).toMatchObject({ read: 602, sent: 0, redriven: 600 });
+    expect(shelf.ids.toSorted()).toEqual(events.map(({ event }) => event.id).toSorted());
+    expect(await listLetters(config, {}, SIGNAL)).toMatchObject({ open: 2, redriven: 600 });
+  });
+
+  test("what is refused again has a new letter, with the old place, and only that is open", async () => {
+    const { shelf, events, redrive: again, config } = await world();
+    shelf.refuse = ({ event }) => (event.id === events[42]?.event.id ? "still_wrong" : undefined);
+    expect(await again()).toMatchObject({ sent: 599, refusedAgain: 1 });
+    const list = await listLetters(config, { sink: "shelf" }, SIGNAL);
+    expect(list).toMatchObject({ open: 1, redriven: 600 });
+    expect(list.groups[0]).toMatchObject({ reason: "still_wrong", open: 1 });
+    shelf.refuse = () => undefined;
+    expect(await again()).toMatchObject({ sent: 1, redriven: 600 });
+    expect(shelf.ids).toHaveLength(600);
+  });
+
+  test("a sink that is away loses nothing: the next redrive sends what it did not take", async () => {
+    const { shelf, events, redrive: again, config } = await world();
+    let calls = 0;
+    shelf.before = () => {
+      calls += 1;
+      if (calls > 1) throw new CountersignError("UNAVAILABLE", "shelf: away");
+    };
+    const impatient = redrive(
+      { config, filter: {}, patienceMs: 600, logger: () => silentLogger },
+      SIGNAL,
+    );
+    await expect(impatient).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    const there = shelf.ids.length;
+    expect(there).toBeGreaterThan(0);
+    shelf.before = () => undefined;
+    expect(await again()).toMatchObject({ sent: 600 - there, redriven: there });
+    expect(shelf.ids.toSorted()).toEqual(events.map(({ event }) => event.id).toSorted());
+  });
+
+  test("the files of the service are not touched", async () => {
+    const { directory, redrive: again } = await world();
+    const own = (): string[] =>
+      readdirSync(join(directory, "letters")).filter((name) =>
+        /^dead_letter-\d+\.jsonl$/.test(name),
+      );
+    const before = own();
+    expect(before.length).toBeGreaterThan(2);
+    await again();
+    expect(own()).toEqual(before);
+    expect(readdirSync(join(directory, "letters")).length).toBeGreaterThan(before.length);
+  });
+
+  test("one letter is found by its id, with its place and its bytes", async () => {
+    const { config, events } = await world();
+    const { letter, redriven } = await showLetter(config, "dead_letter-00000001:3", SIGNAL);
+    expect(redriven).toBe(false);
+    expect(letter).toMatchObject({
+      reason: "mapping",
+      sink: "shelf",
+      place: { log: "l", partition: 0, offset: 2n },
+      hash: events[2]?.hash,
+      bytes: Buffer.from(events[2]?.bytes ?? []),
+    });
+    await expect(showLetter(config, "dead_letter-00000001:9999", SIGNAL)).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+    });
   });
 });

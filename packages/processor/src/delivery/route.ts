@@ -15,7 +15,7 @@ export interface Route {
 }
 
 /** Every way of a configuration from a log to an exporter, in its order. */
-function routesOf(config: Config): readonly Route[] {
+export function routesOf(config: Config): readonly Route[] {
   return config.pipelines
     .filter(({ signal }) => signal === "decisions")
     .flatMap((pipeline) =>
