@@ -8,7 +8,7 @@ import { deadLettering } from "./letters.ts";
 import { measureExporter } from "./measure.ts";
 import { createQueue } from "./queue.ts";
 import { createReceiptBook, type Receipt, type ReceiptBook, type Receipted } from "./receipts.ts";
-import { createRetry } from "./retry.ts";
+import { createRetry, type Retried } from "./retry.ts";
 import { tracedExporter } from "./trace.ts";
 
 /** A pipeline without its receivers. */
@@ -120,7 +120,7 @@ function rebuildingOf(end: End | undefined): readonly Rebuilding[] {
 function exporterOf(
   id: string,
   { exporters, connectors }: Context,
-): Consumer<Traces> & Consumer<Decisions> & Receipted {
+): Consumer<Traces> & Consumer<Decisions> & Receipted & Retried {
   return exporters.get(id) ?? connectors.get(id) ?? missing(id);
 }
 
@@ -145,7 +145,12 @@ function decisionsEdge(
     ? measured
     : deadLettering(measured, id, host.view.deadLetters);
   if (!readsFromLog(shape, context)) return lettered;
-  const retry = createRetry<Decisions>(lettered, { id, pick: pickEvents, log: host.logger(id) });
+  const retry = createRetry<Decisions>(lettered, {
+    id,
+    pick: pickEvents,
+    log: host.logger(id),
+    ...exporter.retry,
+  });
   retries.push(retry);
   // A range of a log may hold no event: it has its receipt, and there is nothing to send.
   const some: Consumer<Decisions> = {

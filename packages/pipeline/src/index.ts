@@ -36,7 +36,7 @@ export type { Queue, QueueOptions } from "./queue.ts";
 export { errorTypeOf } from "./trace.ts";
 export type { Trace, Work } from "./trace.ts";
 export { createRetry, isTransient } from "./retry.ts";
-export type { RetryOptions } from "./retry.ts";
+export type { Retried, RetryOptions } from "./retry.ts";
 export { createSender, SENDER_PROPERTIES } from "./sender.ts";
 export type { SenderConfig } from "./sender.ts";
 export { withTimeout } from "./timeout.ts";

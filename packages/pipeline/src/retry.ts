@@ -18,6 +18,11 @@ export interface RetryOptions<Batch> {
   readonly random?: () => number;
 }
 
+/** What an exporter may say of how long to wait before it is tried again. */
+export interface Retried {
+  readonly retry?: { readonly initialMs: number; readonly maxMs: number };
+}
+
 const INITIAL_MS = 200;
 const MAX_MS = 30_000;
 /** Longest `retryAfterMs` that is obeyed: whoever asks for more is asked again after this. */

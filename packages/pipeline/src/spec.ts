@@ -5,6 +5,7 @@ import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Queryable } from "./queryable.ts";
 import type { ReceiptBox, Receipted } from "./receipts.ts";
+import type { Retried } from "./retry.ts";
 import type { Trace } from "./trace.ts";
 
 /** What a component is for. */
@@ -154,7 +155,13 @@ export interface ExporterSpec extends SpecBase {
   create(
     config: never,
     runtime: Runtime,
-  ): Component & Consumer<never> & Partial<LetterBox> & Partial<ReceiptBox> & Receipted & Queryable;
+  ): Component &
+    Consumer<never> &
+    Partial<LetterBox> &
+    Partial<ReceiptBox> &
+    Receipted &
+    Retried &
+    Queryable;
 }
 
 /** Ends some pipelines and begins others: what it gives is made of what it takes. One instance, whatever ends or begins in it. */

@@ -9,6 +9,7 @@ import { kafkaExporter } from "./exporters/kafka.ts";
 import { memoryExporter } from "./exporters/memory.ts";
 import { otlpHttpExporter } from "./exporters/otlp-http.ts";
 import { syslogExporter } from "./exporters/syslog.ts";
+import { splunkHecExporter } from "./exporters/splunk-hec.ts";
 import { bearerAuthExtension } from "./extensions/bearer-auth.ts";
 import { consoleExtension } from "./extensions/console.ts";
 import { healthCheckExtension } from "./extensions/health-check.ts";
@@ -38,6 +39,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   elasticsearchExporter,
   otlpHttpExporter,
   syslogExporter,
+  splunkHecExporter,
   debugExporter,
   bearerAuthExtension,
   healthCheckExtension,

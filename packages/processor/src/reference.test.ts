@@ -36,6 +36,7 @@ test.each(examples.map(([, kind = "", type = "", yaml = ""]) => ({ kind, type, y
     // What an example names (files, other components, pipelines) is not there: settings alone are looked at.
     const { problems } = validateConfig(`${yaml}service: { pipelines: {} }\n`, "example", {
       KAFKA_PASSWORD: "secret",
+      SPLUNK_HEC_TOKEN: "secret",
     });
     const ofSettings = problems.filter(
       ({ path, message }) =>

@@ -21,8 +21,11 @@ import {
   scratch,
   sender,
   SIGNAL,
+  SPLUNK,
 } from "../testing/exporters.ts";
 import { SYSLOG_DEFAULTS, strictReceiver } from "../testing/syslog-receiver.ts";
+import { fakeHec } from "../testing/fake-hec.ts";
+import type { AckMode } from "../testing/fake-hec-acks.ts";
 import { archiveExporter, archiveOf } from "./archive.ts";
 import { debugExporter } from "./debug.ts";
 import { elasticsearchExporter } from "./elasticsearch.ts";
@@ -30,6 +33,7 @@ import { fileExporter } from "./file.ts";
 import { memoryExporter, tracesOf } from "./memory.ts";
 import { otlpHttpExporter } from "./otlp-http.ts";
 import { syslogExporter } from "./syslog.ts";
+import { splunkHecExporter } from "./splunk-hec.ts";
 
 // Kafka is held to the contract with a real broker: test/services/kafka.test.ts.
 const COVERED = new Set<string>(["kafka"]);
@@ -226,6 +230,7 @@ contract<Decisions>(elasticsearchExporter, "elasticsearch", async () => {
     insecure: false,
     timeout: "5s",
     compression: "gzip",
+    retry: { initial: "1ms", max: "5ms" },
     max_events: 3,
     max_body: "5MiB",
     deduplicate: "restart",
@@ -252,6 +257,38 @@ contract<Decisions>(elasticsearchExporter, "elasticsearch", async () => {
     },
   };
 });
+contract<Decisions>(splunkHecExporter, "splunk_hec", () => hecFixture("off"));
+contract<Decisions>(splunkHecExporter, "splunk_hec, acknowledged", () =>
+  hecFixture({ afterQuestions: 1 }),
+);
+
+async function hecFixture(ack: AckMode): Promise<ExporterFixture<Decisions>> {
+  const hec = await fakeHec(ack);
+  const config = { ...SPLUNK, endpoint: hec.url, token: hec.token, acknowledge: ack !== "off" };
+  const { token } = hec;
+  return {
+    create: () =>
+      splunkHecExporter.create(config as never, runtimeOf("splunk_hec")) as Component &
+        Consumer<Decisions>,
+    batch: newEvents,
+    delivered: ({ events }) => {
+      const uids = new Set(hec.stored.map(({ uid }) => uid));
+      return events.filter(({ event }) => uids.has(event.id)).length;
+    },
+    mood: (mood) => {
+      let nth = 0;
+      hec.token = mood === "transient" ? "another" : token;
+      hec.refuses = undefined;
+      if (mood === "permanent") hec.refuses = () => true;
+      if (mood === "partial") hec.refuses = () => nth++ === 0;
+    },
+    moods: ["well", "transient", "permanent", "partial"],
+    close: async () => {
+      await hec.close();
+      if (hec.violations.length > 0) throw new Error(hec.violations.join(", "));
+    },
+  };
+}
 
 test("every exporter of this build is here", () => {
   const types = COMPONENTS.filter(({ kind }) => kind === "exporter").map(({ type }) => type);

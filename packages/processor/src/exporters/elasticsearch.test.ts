@@ -252,9 +252,9 @@ test("a plain index of that name is seen by its answers, and nothing is taken fo
 test("a data stream that is not there halts, says what to do, and is found when it is made", async () => {
   const fake = await fakeElasticsearch();
   fake.isThere = false;
-  const { exporter, states, said } = await tried({}, fake);
+  const { exporter, states } = await tried({}, fake);
   expect(states.at(-1)?.state).toBe("failed");
-  expect(said.join()).toContain("docs/guides/elastic.md");
+  expect(states.at(-1)?.detail).toContain("docs/guides/elastic.md");
   await failure(exporter, newEvents(1));
   expect(fake.bulks).toEqual([]);
   fake.isThere = true;

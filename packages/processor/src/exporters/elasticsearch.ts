@@ -7,6 +7,7 @@ import {
   type ExporterSpec,
   type Queryable,
   type Receipted,
+  type Retried,
   type Runtime,
   sizeBytes,
   throwIfAborted,
@@ -25,7 +26,7 @@ import {
 } from "./elasticsearch/settings.ts";
 import { createStreamCheck, type StreamCheck } from "./elasticsearch/stream-check.ts";
 import { createSinkHealth } from "./http-failure.ts";
-import { createHttpSink, type HttpSink } from "./http-sink.ts";
+import { createHttpSink, type HttpSink, retryOf } from "./http-sink.ts";
 import { Outcome } from "./outcome.ts";
 
 /** Events into a data stream of Elasticsearch or OpenSearch. */
@@ -46,8 +47,11 @@ export const elasticsearchExporter: ExporterSpec = {
 const MAX_ITEM_ANSWER_BYTES = 768;
 const MIN_ANSWER_BYTES = 1_048_576;
 
-class ElasticsearchExporter implements Component, Consumer<Decisions>, Receipted, Queryable {
+class ElasticsearchExporter
+  implements Component, Consumer<Decisions>, Receipted, Retried, Queryable
+{
   readonly mapping: string;
+  readonly retry: NonNullable<Retried["retry"]>;
   readonly #id: string;
   readonly #runtime: Runtime;
   readonly #format: Format;
@@ -72,6 +76,7 @@ class ElasticsearchExporter implements Component, Consumer<Decisions>, Receipted
     this.#runtime = runtime;
     this.#format = FORMATS[config.format];
     this.mapping = this.#format.version;
+    this.retry = retryOf(config);
     this.#asksFirst = config.deduplicate === "restart";
     const health = createSinkHealth(runtime);
     const maxAnswerBytes = Math.max(MIN_ANSWER_BYTES, config.max_events * MAX_ITEM_ANSWER_BYTES);

@@ -17,24 +17,21 @@ export interface SinkHealth {
   halted(detail: string): void;
 }
 
-/** Says to the service how a destination is; a halt, and its end, stand in the log as well. */
+/** Says to the service how a destination is. */
 export function createSinkHealth(runtime: Runtime): SinkHealth {
-  const { id, log } = runtime;
-  let halt: string | undefined;
+  let isHalted = false;
   return {
-    id,
+    id: runtime.id,
     well: () => {
-      if (halt !== undefined) log.info("delivers again", { exporter: id });
-      halt = undefined;
+      isHalted = false;
       runtime.report({ state: "ok" });
     },
     // What halted is not less wrong because it is also away.
     degraded: (detail) => {
-      if (halt === undefined) runtime.report({ state: "degraded", detail });
+      if (!isHalted) runtime.report({ state: "degraded", detail });
     },
     halted: (detail) => {
-      if (halt !== detail) log.error(`nothing is delivered: ${detail}`, { exporter: id });
-      halt = detail;
+      isHalted = true;
       runtime.report({ state: "failed", detail });
     },
   };

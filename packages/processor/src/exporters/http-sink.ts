@@ -5,6 +5,7 @@ import {
   DURATION_SCHEMA,
   durationMs,
   type JsonSchema,
+  type Retried,
   type Runtime,
 } from "@countersign/pipeline";
 import { createPoster, type PostAnswer, type PostOptions } from "../otlp/post.ts";
@@ -24,6 +25,7 @@ export interface HttpSinkConfig {
   readonly tls?: ClientTlsConfig;
   readonly timeout: string;
   readonly compression: "gzip" | "none";
+  readonly retry: { readonly initial: string; readonly max: string };
 }
 
 /** Schema of {@link HttpSinkConfig}. An exporter says more of its `endpoint`: `{...HTTP_SINK_PROPERTIES, endpoint: {...}}`. */
@@ -51,16 +53,38 @@ export const HTTP_SINK_PROPERTIES: JsonSchema = {
     default: "gzip",
     description: "Of what is sent; gzip costs CPU time, none the network.",
   },
+  retry: {
+    type: "object",
+    additionalProperties: false,
+    default: {},
+    description: "Waits before what failed is tried again, behind a log without end.",
+    properties: {
+      initial: { ...DURATION_SCHEMA, default: "500ms", description: "First wait; then doubled." },
+      max: {
+        ...DURATION_SCHEMA,
+        default: "30s",
+        description: "Longest wait, if the destination asks for no longer one: 30s.",
+      },
+    },
+  },
 };
 
+/** What the pipeline is told of the waits. */
+export function retryOf({ retry }: HttpSinkConfig): NonNullable<Retried["retry"]> {
+  return { initialMs: durationMs(retry.initial), maxMs: durationMs(retry.max) };
+}
+
 /** What the schema cannot see: an address without secrets, TLS beyond this machine, certificates that fit. */
-export function checkHttpSink(config: HttpSinkConfig): readonly ConfigFault[] {
+export function checkHttpSink(
+  config: HttpSinkConfig,
+  { query = "refused" }: { query?: "refused" | "allowed" } = {},
+): readonly ConfigFault[] {
   const { endpoint, insecure, tls } = config;
   const url = new URL(endpoint);
   const faults: ConfigFault[] = [...checkClientTls(tls)];
   if (url.username !== "" || url.password !== "")
     faults.push(at("has a user in it", "take it out: secrets have settings of their own"));
-  if (url.search !== "" || url.hash !== "")
+  if ((url.search !== "" && query === "refused") || url.hash !== "")
     faults.push(at("has a query or a fragment", "write scheme, host, port and path alone"));
   if (url.protocol === "https:" || isLoopbackHost(url.hostname)) return faults;
   const clear = "sends events and secrets in the clear";
@@ -79,7 +103,7 @@ function at(message: string, fix: string): ConfigFault {
 /** One request. */
 export interface SinkRequest {
   readonly method?: PostOptions["method"];
-  /** Follows the endpoint: `/_bulk`. */
+  /** Follows the endpoint: `/_bulk`. Empty: the endpoint as it is. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** The body, before compression. */
@@ -116,7 +140,7 @@ export function createHttpSink({
   maxAnswerBytes,
 }: HttpSinkOptions): HttpSink {
   const timeoutMs = durationMs(config.timeout);
-  const poster = createPoster(config.endpoint.replace(/\/+$/, ""), {
+  const poster = createPoster(config.endpoint, {
     ...(config.tls === undefined ? {} : { tls: clientTls(config.tls) }),
     ...(maxAnswerBytes === undefined ? {} : { maxAnswerBytes }),
   });

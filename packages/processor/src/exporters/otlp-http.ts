@@ -14,6 +14,7 @@ import { TRACE_RESPONSE } from "../otlp/message.ts";
 import { createPoster, type PostAnswer, type Poster } from "../otlp/post.ts";
 import { partsOf } from "../otlp/wire-traces.ts";
 import { compress } from "./gzip.ts";
+import { HEADERS_SCHEMA } from "./headers.ts";
 
 interface Config extends SenderConfig {
   readonly endpoint: string;
@@ -21,10 +22,6 @@ interface Config extends SenderConfig {
   readonly compression: "gzip" | "none";
   readonly headers: Readonly<Record<string, string>>;
 }
-
-const HEADER = { type: "string", maxLength: 8192, pattern: "^[\\x20-\\x7e]*$" } as const;
-/** Names of headers that hold credentials: authorization, x-api-key, cookie, x-honeycomb-team. */
-const SECRET_HEADERS = "([Aa]uth|[Cc]ookie|[Kk]ey|[Pp]assword|[Ss]ecret|[Tt]eam|[Tt]oken)";
 
 /** Spans to any OTLP/HTTP endpoint. */
 export const otlpHttpExporter: ExporterSpec = {
@@ -56,15 +53,7 @@ export const otlpHttpExporter: ExporterSpec = {
         default: "gzip",
         description: "Of what is sent; gzip costs CPU time, none the network.",
       },
-      headers: {
-        type: "object",
-        default: {},
-        maxProperties: 32,
-        patternProperties: { [SECRET_HEADERS]: { ...HEADER, writeOnly: true } },
-        additionalProperties: HEADER,
-        propertyNames: { pattern: "^[A-Za-z0-9-]{1,64}$" },
-        description: "Sent with every request; take secrets from ${env:…} or ${file:…}.",
-      },
+      headers: HEADERS_SCHEMA,
       ...(SENDER_PROPERTIES as Record<string, object>),
     },
   },

@@ -54,7 +54,7 @@ export function createPoster(url: string, options: PosterOptions = {}): Poster {
   const targetOf = (path: string): URL => {
     let target = targets.get(path);
     if (target === undefined) {
-      target = new URL(url + path);
+      target = new URL(path === "" ? url : url.replace(/\/+$/, "") + path);
       // Paths are constants of exporters; whatever else comes is not worth keeping.
       if (targets.size < 16) targets.set(path, target);
     }

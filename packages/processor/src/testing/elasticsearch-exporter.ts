@@ -29,6 +29,7 @@ export const CONFIG: Omit<ElasticsearchConfig, "endpoint"> = {
   insecure: false,
   timeout: "2s",
   compression: "gzip",
+  retry: { initial: "1ms", max: "5ms" },
   data_stream: STREAM,
   format: "native",
   max_events: 1000,

@@ -99,6 +99,19 @@ export const SENDER = {
   batch: { max_spans: 100, max_wait: "5ms" },
 };
 
+/** Settings of `splunk_hec`, but for endpoint and token. */
+export const SPLUNK = {
+  insecure: false,
+  timeout: "2s",
+  compression: "none",
+  retry: { initial: "1ms", max: "5ms" },
+  format: "native",
+  acknowledge: false,
+  acknowledge_timeout: "10s",
+  max_body: "1MiB",
+  max_events: 1000,
+};
+
 export function sender(
   endpoint: string,
   metrics = createMetrics(),
