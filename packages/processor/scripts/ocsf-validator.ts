@@ -16,18 +16,19 @@ interface ObjectSchema {
 /** Members that the mapping writes, by definition. */
 const KEPT: Readonly<Record<string, string>> = {
   actor: "app_name app_uid authorizations idp invoked_by session user",
-  api: "operation request service version",
+  api: "operation request response service version",
   authorization: "decision policy",
   fingerprint: "algorithm algorithm_id value",
   idp: "name uid",
   metadata:
-    "event_code log_format log_source original_time product profiles sequence tenant_uid uid version",
+    "correlation_uid event_code log_format log_source original_time product profiles sequence tenant_uid uid version",
   network_endpoint: "name svc_name",
   object: "",
   observable: "name type type_id value",
   policy: "is_applied name type uid",
   product: "name vendor_name",
   request: "uid",
+  response: "code",
   resource_details: "type uid",
   service: "name uid version",
   session: "issuer",

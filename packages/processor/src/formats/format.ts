@@ -2,7 +2,7 @@ import type { SealedEvent } from "@countersign/model";
 
 /** Turns an event into what a destination wants. Pure and versioned: the same event gives the same object. */
 export interface Format {
-  /** `ocsf@1.8.0+1`: the destination's version, and ours of the mapping. */
+  /** `ecs@9.4.0+1`: the destination's version, and ours of the mapping. */
   readonly version: string;
   /** `json`: a line is one JSON object, and stands as it is where JSON may stand. `text`: it is text, and has to be quoted there. */
   readonly shape: "json" | "text";

@@ -1,55 +1,70 @@
 // What all our OCSF events have in common (1.8.0, class API Activity).
-import { eventMilliseconds } from "./time.ts";
 import type { CountersignEvent, SealedEvent } from "@countersign/model";
+import type { Gist, Result, Severity } from "./gist.ts";
+import { unformula } from "./text.ts";
+import { eventMilliseconds } from "./time.ts";
 
-/** OCSF enumerations that are used here: number and caption. */
-export const OCSF = {
-  read: [2, "Read"],
-  other: [99, "Other"],
-  informational: [1, "Informational"],
-  low: [2, "Low"],
-  medium: [3, "Medium"],
-  high: [4, "High"],
-  success: [1, "Success"],
-  failure: [2, "Failure"],
-} as const;
+/** Part of an activity. */
+export type Bag = Readonly<Record<string, unknown>>;
 
 const CLASS_UID = 6003;
 
-/** Activity, severity and the name of the activity, if it is none of OCSF's. */
-export interface Classification {
-  readonly activity: readonly [number, string];
-  readonly activityName: string;
-  readonly severity: readonly [number, string];
-}
+const SEVERITIES: Readonly<Record<Severity, string>> = {
+  1: "Informational",
+  2: "Low",
+  3: "Medium",
+  4: "High",
+  5: "Critical",
+};
 
-/** Class, category, type, time, severity. `type_uid` = class × 100 + activity: no schema checks that. */
-export function classify(
-  event: CountersignEvent,
-  how: Classification,
-): Readonly<Record<string, unknown>> {
-  const [activityId, caption] = how.activity;
+const STATUSES: Readonly<Record<Result, readonly [number, string]>> = {
+  success: [1, "Success"],
+  failure: [2, "Failure"],
+  unknown: [0, "Unknown"],
+};
+
+/**
+ * Class, category, type, time, severity, status. `type_uid` = class × 100 + activity: no schema checks that.
+ * @param activity "Read", or a name of ours: OCSF knows none of them, so the number is 99
+ */
+export function classify(event: CountersignEvent, gist: Gist, activity: string): Bag {
+  const activityId = activity === "Read" ? 2 : 99;
+  const [statusId, status] = STATUSES[gist.result];
   return {
     activity_id: activityId,
-    activity_name: how.activityName,
+    activity_name: activity,
     category_name: "Application Activity",
     category_uid: 6,
     class_name: "API Activity",
     class_uid: CLASS_UID,
-    severity: how.severity[1],
-    severity_id: how.severity[0],
+    message: gist.message,
+    severity: SEVERITIES[gist.severity],
+    severity_id: gist.severity,
+    status,
+    status_id: statusId,
     time: eventMilliseconds(event.time),
-    type_name: `API Activity: ${caption}`,
+    type_name: `API Activity: ${activityId === 2 ? "Read" : "Other"}`,
     type_uid: CLASS_UID * 100 + activityId,
   };
+}
+
+const READS = /^(?:resources\/|prompts\/|completion\/|tools\/list$)/;
+
+/** What a call does, as far as its method tells: tools may do anything. */
+export function activityOf(method: string): string {
+  return READS.test(method) ? "Read" : "Invoke";
 }
 
 /** `metadata` and the fingerprint of the sealed bytes. */
 export function provenance(
   sealed: SealedEvent,
   profiles: readonly string[],
-  more: Readonly<Record<string, unknown>> = {},
-): Readonly<Record<string, unknown>> {
+  more: {
+    readonly event_code: string;
+    readonly correlation_uid?: string;
+    readonly sequence?: number;
+  },
+): Bag {
   const { event, bytes, hash } = sealed;
   return {
     metadata: {
@@ -61,9 +76,42 @@ export function provenance(
       original_time: event.time,
       log_format: event.type,
       log_source: event.source,
+      ...sequenceOf(event),
       ...more,
     },
     raw_data_hash: { algorithm: "SHA-256", algorithm_id: 3, value: hash },
     raw_data_size: bytes.length,
   };
+}
+
+function sequenceOf(event: CountersignEvent): Bag | undefined {
+  const chain = "chain" in event.data ? event.data.chain : undefined;
+  return chain === undefined ? undefined : { sequence: chain.seq };
+}
+
+/** What OCSF 1.8.0 has no home for, under our own names; members that are `undefined` are not there. */
+export function unmapped(members: Bag): Bag {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+}
+
+/** Place in the chain, member by member: what a later version adds passes unmapped. */
+export function chainOf(event: CountersignEvent): Bag | undefined {
+  const chain = "chain" in event.data ? event.data.chain : undefined;
+  if (chain === undefined) return undefined;
+  return { emitter: chain.emitter, epoch: chain.epoch, seq: chain.seq, prev: chain.prev };
+}
+
+/** Profile `trace`; a span would want its start and end. */
+export function traceOf(traceparent: string | undefined): Bag | undefined {
+  return traceparent === undefined ? undefined : { trace: { uid: traceparent.slice(3, 35) } };
+}
+
+/** `security_control`, and `trace` where there is one. */
+export function profilesOf(traceparent: string | undefined): readonly string[] {
+  return traceparent === undefined ? ["security_control"] : ["security_control", "trace"];
+}
+
+/** Text that describes: no spreadsheet takes it for a formula. */
+export function described(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : unformula(text);
 }

@@ -1,27 +1,38 @@
-import type { Agent, Check, DecisionEvent, Human, SealedEvent } from "@countersign/model";
-import { classify, OCSF, provenance } from "./ocsf-base.ts";
+import type {
+  Agent,
+  Check,
+  DecisionEvent,
+  Human,
+  ObjectRef,
+  SealedEvent,
+  ServerInfo,
+} from "@countersign/model";
+import type { Gist } from "./gist.ts";
+import {
+  activityOf,
+  type Bag,
+  chainOf,
+  classify,
+  described,
+  profilesOf,
+  provenance,
+  traceOf,
+  unmapped,
+} from "./ocsf-base.ts";
 
-type Bag = Readonly<Record<string, unknown>>;
 type Data = DecisionEvent["data"];
 
-const READS = /^(?:resources\/|prompts\/|completion\/|tools\/list$)/;
-
 /** A decision as API Activity with the profiles `security_control` and `trace`. */
-export function decisionActivity(sealed: SealedEvent, event: DecisionEvent): Bag {
+export function decisionActivity(sealed: SealedEvent, event: DecisionEvent, gist: Gist): Bag {
   const { data, traceparent } = event;
   const { call } = data;
-  const reads = READS.test(call.method);
-  const sequence = data.chain === undefined ? {} : { sequence: data.chain.seq };
-  const profiles = ["security_control", ...(traceparent === undefined ? [] : ["trace"])];
   return {
-    ...classify(event, {
-      activity: reads ? OCSF.read : OCSF.other,
-      activityName: reads ? "Read" : "Invoke",
-      severity: severityOf(data),
+    ...classify(event, gist, activityOf(call.method)),
+    ...provenance(sealed, profilesOf(traceparent), {
+      event_code: data.reason,
+      correlation_uid: event.id,
     }),
-    ...provenance(sealed, profiles, { ...sequence, event_code: data.reason }),
     ...verdict(data),
-    message: `${data.decision} ${event.subject ?? call.method}: ${data.reason}`,
     duration: Math.round(data.durationUs / 1000),
     actor: actorOf(data),
     api: apiOf(data),
@@ -29,26 +40,35 @@ export function decisionActivity(sealed: SealedEvent, event: DecisionEvent): Bag
       name: call.transport === "stdio" ? "MCP client over STDIO" : "MCP client over HTTP",
       svc_name: "mcp-client",
     },
-    dst_endpoint: { name: data.server.name ?? data.server.id, svc_name: data.server.id },
+    dst_endpoint: endpointOf(data.server),
     policy: {
       uid: data.policy.digest,
       ...nameOf(data.policy.rule),
       is_applied: data.mode === "enforce",
     },
     ...checksOf(data),
-    ...(traceparent === undefined ? {} : { trace: { uid: traceparent.slice(3, 35) } }),
+    ...traceOf(traceparent),
     observables: observablesOf(data),
     unmapped: unmappedOf(event),
   };
 }
 
-function nameOf(name: string | undefined): Bag {
-  return name === undefined ? {} : { name };
+function nameOf(name: string | undefined): Bag | undefined {
+  return name === undefined ? undefined : { name };
 }
 
-function severityOf(data: Data): readonly [number, string] {
-  if (data.decision === "allow") return OCSF.informational;
-  return data.decision === "deny" ? OCSF.low : OCSF.medium;
+/** The MCP server as an endpoint. */
+export function endpointOf({ id, name }: ServerInfo): Bag {
+  return { name: described(name) ?? id, svc_name: id };
+}
+
+/** The MCP server as a service. */
+export function serviceOf({ id, name, version }: ServerInfo): Bag {
+  return {
+    uid: id,
+    ...nameOf(described(name)),
+    ...(version === undefined ? undefined : { version: described(version) }),
+  };
 }
 
 /** `action` says what was done, `disposition` why; a verdict that was not enforced was only observed. */
@@ -57,14 +77,11 @@ function verdict(data: Data): Bag {
   const [actionId, action] =
     effect === "block" ? [2, "Denied"] : decision === "allow" ? [1, "Allowed"] : [3, "Observed"];
   const [dispositionId, disposition] = dispositionOf(data);
-  const [statusId, status] = effect === "run" ? OCSF.success : OCSF.failure;
   return {
     action,
     action_id: actionId,
     disposition,
     disposition_id: dispositionId,
-    status,
-    status_id: statusId,
     status_code: reason,
     status_detail: `${decision}: ${reason}`,
   };
@@ -95,7 +112,7 @@ function userOf(human: Human | undefined): Bag {
 
 function appOf(agent: Agent | undefined): Bag {
   return {
-    ...(agent?.claimed?.name === undefined ? {} : { app_name: agent.claimed.name }),
+    ...(agent?.claimed?.name === undefined ? {} : { app_name: described(agent.claimed.name) }),
     ...(agent?.id === undefined ? {} : { app_uid: agent.id }),
   };
 }
@@ -103,13 +120,9 @@ function appOf(agent: Agent | undefined): Bag {
 function apiOf({ call, server }: Data): Bag {
   return {
     operation: call.method,
-    service: {
-      uid: server.id,
-      ...nameOf(server.name),
-      ...(server.version === undefined ? {} : { version: server.version }),
-    },
-    ...(call.requestId === undefined ? {} : { request: { uid: call.requestId } }),
-    ...(call.protocolVersion === undefined ? {} : { version: call.protocolVersion }),
+    service: serviceOf(server),
+    ...(call.requestId === undefined ? undefined : { request: { uid: call.requestId } }),
+    ...(call.protocolVersion === undefined ? undefined : { version: call.protocolVersion }),
   };
 }
 
@@ -143,26 +156,52 @@ function observablesOf({ human, checks }: Data): readonly Bag[] {
   return [...user, ...resources];
 }
 
-/** What OCSF 1.8.0 has no home for, under our own names. */
-function unmappedOf({ data }: DecisionEvent): Bag {
-  const { call, human, agent } = data;
-  return Object.fromEntries(
-    Object.entries({
-      mode: data.mode,
-      effect: data.effect,
-      evidence: data.evidence,
-      gate: call.gate,
-      transport: call.transport,
-      tool: call.name,
-      name_withheld: call.nameWithheld,
-      params_digest: call.digest,
-      assurance: human?.assurance ?? "none",
-      identity_method: human?.method,
-      agent_version: agent?.claimed?.version,
-      delegation: agent?.actors,
-      list: data.list,
-      subjects: data.checks?.map(({ subject }) => `${subject.type}:${subject.id}`),
-      chain: data.chain,
-    }).filter(([, value]) => value !== undefined),
-  );
+function unmappedOf(event: DecisionEvent): Bag {
+  const { data, traceparent } = event;
+  const { call, human, agent, list } = data;
+  return unmapped({
+    mode: data.mode,
+    decision: data.decision,
+    effect: data.effect,
+    evidence: data.evidence,
+    gate: call.gate,
+    transport: call.transport,
+    tool: described(call.name),
+    name_withheld: call.nameWithheld,
+    params_digest: call.digest,
+    span_id: traceparent?.slice(36, 52),
+    trace_flags: traceparent?.slice(53),
+    assurance: human?.assurance ?? "none",
+    identity_method: human?.method,
+    auth_time: human?.authTime,
+    key_thumbprint: human?.binding?.jkt,
+    token_id: human?.binding?.jti,
+    token_sha256: human?.binding?.tokenSha256,
+    agent_version: described(agent?.claimed?.version),
+    delegation: agent?.actors?.map(({ issuer, subject }) => ({ issuer, subject })),
+    list: list === undefined ? undefined : { offered: list.offered, shown: list.shown },
+    checks: data.checks?.map(checkOf),
+    duration_us: data.durationUs,
+    chain: chainOf(event),
+  });
+}
+
+/** A check whole: OCSF's authorization has no place for its subject, nor for what tells one answer from a later one. */
+function checkOf(check: Check): Bag {
+  return unmapped({
+    permission: check.permission,
+    resource: pairOf(check.resource),
+    subject: pairOf(check.subject),
+    verdict: check.verdict,
+    reason: check.reason,
+    engine: check.engine,
+    consistency_token: check.consistencyToken,
+    expires_at: check.expiresAt,
+    context_keys: check.contextKeys,
+    duration_us: check.durationUs,
+  });
+}
+
+function pairOf({ type, id }: ObjectRef): string {
+  return `${type}:${id}`;
 }
