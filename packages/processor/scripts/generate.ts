@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { COMPONENTS } from "../src/components.ts";
 import { ocsfValidator } from "./ocsf-validator.ts";
 import { componentReference } from "./reference.ts";
+import { textPage } from "./text-pages.ts";
 
 writeFileSync(
   join(import.meta.dirname, "..", "src", "formats", "ocsf-1.8.0.generated.ts"),
@@ -10,5 +11,10 @@ writeFileSync(
 );
 
 const reference = join(import.meta.dirname, "..", "..", "..", "docs", "reference");
-mkdirSync(reference, { recursive: true });
+mkdirSync(join(reference, "formats"), { recursive: true });
 writeFileSync(join(reference, "components.md"), componentReference(COMPONENTS));
+
+const formats = join(reference, "formats");
+for (const format of ["cef", "leef"] as const) {
+  writeFileSync(join(formats, `${format}.md`), textPage(format));
+}

@@ -5,6 +5,7 @@ import {
   type DecisionEvent,
   type EventKind,
   type FindingEvent,
+  type HeartbeatEvent,
   kindOf,
   type LostEvent,
   type OutcomeEvent,
@@ -47,11 +48,19 @@ export function gistOf(event: CountersignEvent): Gist {
   );
 }
 
+interface Events {
+  readonly start: StartEvent;
+  readonly decision: DecisionEvent;
+  readonly outcome: OutcomeEvent;
+  readonly heartbeat: HeartbeatEvent;
+  readonly lost: LostEvent;
+  readonly stop: StopEvent;
+  readonly withheld: WithheldEvent;
+  readonly finding: FindingEvent;
+}
+
 /** The event of a kind. */
-export type EventOf<Kind extends EventKind> = Extract<
-  CountersignEvent,
-  { readonly type: `dev.countersign.${Kind}.v1` }
->;
+export type EventOf<Kind extends EventKind> = Events[Kind];
 
 const GISTS: { readonly [Kind in EventKind]: (event: EventOf<Kind>) => Gist } = {
   decision: ofDecision,

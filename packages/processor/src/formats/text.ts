@@ -33,21 +33,21 @@ export const MAX_TEXT_LINE_BYTES = 32_768;
 /** Longest line of a JSON format, in bytes. */
 const MAX_JSON_LINE_BYTES = 131_072;
 
-const SEPARATOR = /[\u2028\u2029]/;
-const SEPARATORS = /[\u2028\u2029]/g;
+// What JSON leaves as it is, and some readers take for the end of a line or for a command.
+const CONTROL = /[\u007F-\u009F\u2028\u2029]/;
+const CONTROLS = new RegExp(CONTROL.source, "g");
+
+function jsonEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
 
 /**
- * The object as one line of JSON that has no line separator of any kind.
+ * The object as one line of JSON that ends nowhere else.
  * @throws INPUT_INVALID when it is over {@link MAX_JSON_LINE_BYTES}: cut, it would be another event.
  */
 export function jsonLine(format: string, value: object): Uint8Array {
   const text = JSON.stringify(value);
-  const line = Buffer.from(
-    SEPARATOR.test(text)
-      ? text.replace(SEPARATORS, (one) => (one === "\u2028" ? "\\u2028" : "\\u2029"))
-      : text,
-    "utf8",
-  );
+  const line = Buffer.from(CONTROL.test(text) ? text.replace(CONTROLS, jsonEscape) : text, "utf8");
   if (line.length <= MAX_JSON_LINE_BYTES) return line;
   throw new CountersignError(
     "INPUT_INVALID",

@@ -26,7 +26,7 @@ const CHAIN = join(
 );
 
 /** The contract's chain: one epoch with every kind that an emitter seals. */
-export function contractChain(): SealedEvent[] {
+function contractChain(): SealedEvent[] {
   return readFileSync(CHAIN, "utf8")
     .trimEnd()
     .split("\n")
@@ -88,13 +88,13 @@ function nameless(event: Loose): void {
 
 function full(event: Loose): void {
   event.data.call["digest"] = `hmac-sha256:k1:${"A".repeat(43)}`;
-  const checks = event.data["checks"] as Json[];
-  Object.assign(checks[0] as Json, {
+  event.data["checks"] = (event.data["checks"] as Json[]).map((check) => ({
+    ...check,
     reason: "missing_context",
     verdict: "conditional",
     expiresAt: "2026-11-22T10:00:00.000Z",
     contextKeys: ["now", "region"],
-  });
+  }));
   Object.assign(event.data, { decision: "deny", reason: "conditional", effect: "block" });
 }
 
@@ -149,7 +149,11 @@ export const KINDS: Readonly<Record<string, SealedEvent>> = {
   }),
   stop: changedEvent(STOP, () => undefined),
   stop_fault: changedEvent(STOP, data({ reason: "journal_fault" })),
-  withheld: withheldEvent(contractChain()[ALLOW] as SealedEvent, "card", "data.call.name"),
+  withheld: withheldEvent(
+    changedEvent(ALLOW, () => undefined),
+    "card",
+    "data.call.name",
+  ),
   finding_gap: finding({
     finding: "GAP",
     of: place,
