@@ -34,6 +34,8 @@ interface Features {
   readonly dashes: number;
   readonly dots: number;
   readonly ats: number;
+  /** Printable ASCII without a backslash: nothing to see through. */
+  readonly plain: boolean;
 }
 
 function featuresOf(text: string): Features {
@@ -41,14 +43,16 @@ function featuresOf(text: string): Features {
   let dashes = 0;
   let dots = 0;
   let ats = 0;
+  let plain = true;
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
     if (code >= 0x30 && code <= 0x39) digits += 1;
     else if (code === 0x2d) dashes += 1;
     else if (code === 0x2e) dots += 1;
     else if (code === 0x40) ats += 1;
+    else if (code < 0x20 || code > 0x7e || code === 0x5c) plain = false;
   }
-  return { length: text.length, digits, dashes, dots, ats };
+  return { length: text.length, digits, dashes, dots, ats, plain };
 }
 
 // Escapes of neutralise(), and the raw characters it would escape, but not the backslash itself.
@@ -69,17 +73,16 @@ export function detectInId(text: string): Detector | undefined {
 
 function scanAll(text: string, isId: boolean): Detector | undefined {
   if (text.length > MAX_SCANNED_CHARACTERS) return "too_long";
-  // Nothing to see through in plain text: the common case.
-  if (PRINTABLE_ASCII.test(text) && !text.includes("\\")) return scanOne(text, isId);
+  const features = featuresOf(text);
+  if (features.plain) return scanOne(text, features, isId);
   for (const form of appearances(text)) {
-    const detector = scanOne(form, isId);
+    const detector = scanOne(form, featuresOf(form), isId);
     if (detector !== undefined) return detector;
   }
   return undefined;
 }
 
-function scanOne(text: string, isId: boolean): Detector | undefined {
-  const features = featuresOf(text);
+function scanOne(text: string, features: Features, isId: boolean): Detector | undefined {
   const scan: Scan = { text, strict: isId, work: 0 };
   for (const entry of ENTRIES) {
     if ((isId && !entry.ids) || !entry.possible(features)) continue;

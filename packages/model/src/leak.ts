@@ -39,19 +39,31 @@ interface Texts {
 /** The first leak in an event that is valid by the open schema, else undefined. Intake quarantines an event with one. */
 export function findLeak(event: CountersignEvent): Leak | undefined {
   const { call, agent, server, checks } = event.data as Texts;
-  const texts: readonly (readonly [string, unknown])[] = [
-    ["subject", "subject" in event ? event.subject : undefined],
-    ["data.call.method", call?.method],
-    ["data.call.name", call?.name],
-    ["data.agent.claimed.name", agent?.claimed?.name],
-    ["data.agent.claimed.version", agent?.claimed?.version],
-    ["data.server.name", server?.name],
-    ["data.server.version", server?.version],
-  ];
-  for (const [member, text] of texts) {
-    const detector = typeof text === "string" ? detect(text) : undefined;
-    if (detector !== undefined) return { detector, member };
-  }
-  const inIds = checks === undefined ? undefined : leakInIds(checks);
+  const inTexts =
+    leakIn("subject", "subject" in event ? event.subject : undefined) ??
+    leakIn("data.call.method", call?.method) ??
+    leakIn("data.call.name", call?.name) ??
+    leakIn("data.agent.claimed.name", agent?.claimed?.name) ??
+    leakIn("data.agent.claimed.version", agent?.claimed?.version) ??
+    leakIn("data.server.name", server?.name) ??
+    leakIn("data.server.version", server?.version);
+  if (inTexts !== undefined || checks === undefined) return inTexts;
+  const inIds = leakInIds(checks);
   return inIds && { detector: inIds.detector, member: `data.${inIds.member}` };
+}
+
+/** Texts that hold nothing for a detector: the same few names and versions come with nearly every event. */
+const clean = new Set<string>();
+const MAX_CLEAN = 2048;
+const MAX_CLEAN_CHARACTERS = 256;
+
+function leakIn(member: string, text: unknown): Leak | undefined {
+  if (typeof text !== "string" || clean.has(text)) return undefined;
+  const detector = detect(text);
+  if (detector !== undefined) return { detector, member };
+  if (text.length <= MAX_CLEAN_CHARACTERS) {
+    if (clean.size >= MAX_CLEAN) clean.clear();
+    clean.add(text);
+  }
+  return undefined;
 }

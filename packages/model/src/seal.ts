@@ -6,6 +6,7 @@ import { CountersignError, errorCode } from "./error.ts";
 import type { Chain, CountersignEvent, WithheldEvent } from "./event.ts";
 import { CONNECTOR_SOURCE_PREFIX, dataSchema, EMITTER_SOURCE_PREFIX, eventType } from "./names.ts";
 import { byteLength } from "./neutralise.ts";
+import { isPlainCanonical } from "./plain-canonical.ts";
 import { uuidv8From } from "./uuid.ts";
 import { validateClosed } from "./validate.ts";
 
@@ -104,7 +105,8 @@ export function unseal(bytes: Uint8Array): SealedEvent {
   if (typeof event !== "object" || event === null || Array.isArray(event)) {
     throw invalid("not a JSON object");
   }
-  if (!isCanonical(event, text)) throw invalid("not in canonical form (RFC 8785)");
+  if (!isPlainCanonical(bytes) && !isCanonical(event, text))
+    throw invalid("not in canonical form (RFC 8785)");
   return { bytes, hash: sha256Hex(bytes), event: event as CountersignEvent };
 }
 
