@@ -1,5 +1,5 @@
 import type { SealedEvent } from "@countersign/model";
-import type { ResourceLogs, ResourceSpans } from "./otlp-data.ts";
+import type { ResourceSpans } from "./otlp-data.ts";
 
 /** Whoever takes batches over. Backpressure, acknowledgement and shutdown rest on this one promise. */
 export interface Consumer<Batch> {
@@ -61,11 +61,21 @@ export interface WireSpans {
   check(): void;
 }
 
-/** Log records as OTLP has them: what comes in by the `decisions` signal until `intake` made events of them. */
+/** Log records: what comes in by the `decisions` signal until `intake` made events of them. */
 export interface Logs {
-  readonly resourceLogs: readonly ResourceLogs[];
+  readonly records: readonly EventCarrier[];
   /** Absent: the receiver asks for no credential. */
   readonly sentBy?: SentBy;
+}
+
+/** Of a log record, what may carry a sealed event (contract, section 7). */
+export interface EventCarrier {
+  /** `event_name`. */
+  readonly name: string | undefined;
+  /** The attribute that says the event's hash. */
+  readonly hash: string | undefined;
+  /** Text as UTF-8, or bytes; undefined for a body that is neither. */
+  readonly body: Uint8Array | undefined;
 }
 
 /** What a pipeline carries, as its name in the configuration says. */
@@ -84,16 +94,11 @@ export type BatchKind = keyof Batches;
 /** How many items a batch holds: spans, log records, or events. */
 export function countItems(batch: Traces | Logs | Decisions): number {
   if ("events" in batch) return batch.events.length;
+  if ("records" in batch) return batch.records.length;
+  if (batch.wire !== undefined) return batch.wire.spans;
   let items = 0;
-  if ("resourceSpans" in batch) {
-    if (batch.wire !== undefined) return batch.wire.spans;
-    for (const resource of batch.resourceSpans) {
-      for (const scope of resource.scopeSpans ?? []) items += scope.spans?.length ?? 0;
-    }
-    return items;
-  }
-  for (const resource of batch.resourceLogs) {
-    for (const scope of resource.scopeLogs ?? []) items += scope.logRecords?.length ?? 0;
+  for (const resource of batch.resourceSpans) {
+    for (const scope of resource.scopeSpans ?? []) items += scope.spans?.length ?? 0;
   }
   return items;
 }

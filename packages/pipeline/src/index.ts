@@ -5,6 +5,7 @@ export type {
   Batches,
   Consumer,
   Decisions,
+  EventCarrier,
   Logs,
   Origin,
   Rebuilding,

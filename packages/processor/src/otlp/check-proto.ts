@@ -4,6 +4,9 @@ import { FIELD, FieldIndex, fieldTable } from "./field-index.ts";
 import type { Field, Message } from "./message.ts";
 import { malformed } from "./wire.ts";
 
+/** Longest text that is looked at byte by byte: a call into native code costs more. */
+const SHORT = 64;
+
 const fieldsOf = new WeakMap<Message, readonly (Field | undefined)[]>();
 
 function fieldByNumber(message: Message, number: number): Field {
@@ -69,6 +72,10 @@ class IndexedCheck implements ProtoCheck {
 
   text(start: number, end: number): void {
     const bytes = this.#bytes;
+    if (end - start > SHORT) {
+      if (isUtf8(bytes.subarray(start, end))) return;
+      throw malformed("text that is not UTF-8");
+    }
     for (let at = start; at < end; at += 1) {
       if ((bytes[at] as number) < 0x80) continue;
       if (isUtf8(bytes.subarray(at, end))) return;

@@ -5,7 +5,7 @@ import {
   ProtobufTraceSerializer,
 } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import type { Logs, Traces } from "@countersign/pipeline";
+import type { Traces } from "@countersign/pipeline";
 import { errorCode } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -14,6 +14,7 @@ import { sdkSpans, type SpanFields } from "../testing/spans.ts";
 import { decodeJson } from "./decode-json.ts";
 import { decodeProto } from "./decode-proto.ts";
 import { encodeProto } from "./encode-proto.ts";
+import type { LogsRequest } from "./event-carriers.ts";
 import { LOGS_REQUEST, RPC_STATUS, TRACE_REQUEST } from "./message.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 20 }).filter((one) => one.isWellFormed());
@@ -104,17 +105,17 @@ test("log records of a real SDK, both encodings", () => {
     },
     droppedAttributesCount: 0,
   } as unknown as Parameters<typeof ProtobufLogsSerializer.serializeRequest>[0][number];
-  const proto = decodeProto<Logs>(
+  const proto = decodeProto<LogsRequest>(
     ProtobufLogsSerializer.serializeRequest([record]) as Uint8Array,
     LOGS_REQUEST,
   );
-  const json = decodeJson<Logs>(
+  const json = decodeJson<LogsRequest>(
     JsonLogsSerializer.serializeRequest([record]) as Uint8Array,
     LOGS_REQUEST,
   );
   expect(proto.unknownFields + json.unknownFields).toBe(0);
   expect(plain(proto.value)).toEqual(plain(json.value));
-  const [first] = proto.value.resourceLogs[0]?.scopeLogs?.[0]?.logRecords ?? [];
+  const [first] = proto.value.resourceLogs?.[0]?.scopeLogs?.[0]?.logRecords ?? [];
   expect(first?.body?.stringValue).toBe('{"a":"ä\\u0000"}');
   expect(first?.eventName).toBe("countersign.decision");
   expect(first?.timeUnixNano).toBe("1795338003412000001");

@@ -1,22 +1,8 @@
-import { type FieldTable, FieldIndex, fieldTable } from "./field-index.ts";
-import { type Message, TRACE_REQUEST } from "./message.ts";
+import { FieldIndex } from "./field-index.ts";
+import { type Level, levelsOf } from "./levels.ts";
+import { TRACE_REQUEST } from "./message.ts";
 
-interface Level {
-  readonly table: FieldTable;
-  /** Number of the field that holds the next level, and at the end the spans. */
-  readonly number: number;
-}
-
-function level(message: Message, name: string): readonly [Level, Message] {
-  const field = message.fields.find((one) => one.name === name);
-  if (field === undefined || typeof field.type === "string") throw new Error(`otlp: no ${name}`);
-  return [{ table: fieldTable(message), number: field.number }, field.type];
-}
-
-const [REQUEST, RESOURCE_SPANS] = level(TRACE_REQUEST, "resourceSpans");
-const [RESOURCE, SCOPE_SPANS] = level(RESOURCE_SPANS, "scopeSpans");
-const [SCOPE] = level(SCOPE_SPANS, "spans");
-const LEVELS: readonly Level[] = [REQUEST, RESOURCE, SCOPE];
+const { levels: LEVELS } = levelsOf(TRACE_REQUEST, ["resourceSpans", "scopeSpans", "spans"]);
 
 /** Spans of a trace request, of which nothing but their places is looked at. Throws INPUT_INVALID when they cannot be found. */
 export function countSpans(bytes: Buffer): number {

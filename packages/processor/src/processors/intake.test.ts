@@ -22,6 +22,7 @@ import {
 } from "@countersign/pipeline";
 import { expect, test } from "vitest";
 import { decodeJson } from "../otlp/decode-json.ts";
+import { eventCarriers, type LogsRequest } from "../otlp/event-carriers.ts";
 import { LOGS_REQUEST } from "../otlp/message.ts";
 import { sealedEvents } from "../testing/events.ts";
 import { logRecord, logsOf } from "../testing/logs.ts";
@@ -120,7 +121,10 @@ test("sealed events pass, byte for byte, from string and from bytes", async () =
 test("the contract's example passes", async () => {
   const text = readFileSync(join(import.meta.dirname, "..", "testing", "otlp-logs.json"));
   const { intake, events } = bench();
-  await intake.consume(decodeJson<Logs>(text, LOGS_REQUEST).value, SIGNAL);
+  await intake.consume(
+    { records: eventCarriers(decodeJson<LogsRequest>(text, LOGS_REQUEST).value) },
+    SIGNAL,
+  );
   expect(events.map(({ hash }) => hash)).toEqual([
     "a478555330aa8c262b4a5f71a61762f643485dad09bc21ceaeeb400d3c8e2576",
   ]);
@@ -262,7 +266,7 @@ test("a request of other people's logs alone is refused", async () => {
 });
 
 test("an empty request is taken", async () => {
-  expect(await bench().intake.consume({ resourceLogs: [] }, SIGNAL)).toBeUndefined();
+  expect(await bench().intake.consume({ records: [] }, SIGNAL)).toBeUndefined();
 });
 
 const down = new CountersignError("UNAVAILABLE", "down");

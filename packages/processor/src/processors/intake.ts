@@ -1,5 +1,4 @@
 import {
-  ATTR_EVENT_HASH,
   CountersignError,
   type CountersignEvent,
   detect,
@@ -16,11 +15,10 @@ import type {
   Component,
   Consumer,
   Decisions,
+  EventCarrier,
   Letter,
-  LogRecord,
   Logs,
   ProcessorSpec,
-  ResourceLogs,
   Runtime,
   SentBy,
 } from "@countersign/pipeline";
@@ -138,22 +136,22 @@ class Intake implements Component, Consumer<Logs | Decisions> {
   }
 
   #sort(batch: Logs): Sorted {
-    const { resourceLogs, sentBy } = batch;
+    const { records, sentBy } = batch;
     const sorted: Sorted = { sentBy, events: [], dead: [], quarantined: [], foreign: 0 };
-    for (const record of recordsOf(resourceLogs)) {
+    for (const record of records) {
       if (isOurs(record)) this.#admit(record, sorted);
       else sorted.foreign += 1;
     }
     return sorted;
   }
 
-  #admit(record: LogRecord, sorted: Sorted): void {
-    const bytes = bytesOf(record);
+  #admit(record: EventCarrier, sorted: Sorted): void {
+    const { body: bytes } = record;
     if (bytes === undefined) {
       sorted.dead.push(this.#letter("body_missing"));
       return;
     }
-    const checked = this.#check(record, bytes, sorted.sentBy);
+    const checked = this.#check(record.hash, bytes, sorted.sentBy);
     if ("reason" in checked) {
       this.#reject(bytes, checked, sorted);
       return;
@@ -172,11 +170,10 @@ class Intake implements Component, Consumer<Logs | Decisions> {
   }
 
   #check(
-    record: LogRecord,
+    hash: string | undefined,
     bytes: Uint8Array,
     sentBy: SentBy | undefined,
   ): { event: SealedEvent } | { reason: Rejection; detail?: string; hash?: string } {
-    const hash = attribute(record, ATTR_EVENT_HASH);
     if (hash === undefined) return { reason: "hash_missing" };
     let event: SealedEvent;
     try {
@@ -248,27 +245,9 @@ class Intake implements Component, Consumer<Logs | Decisions> {
   }
 }
 
-function* recordsOf(resourceLogs: readonly ResourceLogs[]): Generator<LogRecord> {
-  for (const resource of resourceLogs) {
-    for (const scope of resource.scopeLogs ?? []) yield* scope.logRecords ?? [];
-  }
-}
-
 /** A record says that it is ours by its name or its hash; whether it is, is checked then. */
-function isOurs(record: LogRecord): boolean {
-  return (
-    record.eventName?.startsWith(NAME_ATTRIBUTE) === true ||
-    attribute(record, ATTR_EVENT_HASH) !== undefined
-  );
-}
-
-function attribute(record: LogRecord, key: string): string | undefined {
-  return record.attributes?.find((one) => one.key === key)?.value?.stringValue;
-}
-
-function bytesOf({ body }: LogRecord): Buffer | undefined {
-  if (body?.stringValue !== undefined) return Buffer.from(body.stringValue, "utf8");
-  return body?.bytesValue === undefined ? undefined : Buffer.from(body.bytesValue, "base64");
+function isOurs({ name, hash }: EventCarrier): boolean {
+  return hash !== undefined || name?.startsWith(NAME_ATTRIBUTE) === true;
 }
 
 function original(

@@ -14,6 +14,7 @@ import {
 import { expect, test } from "vitest";
 import { decodeJson } from "../otlp/decode-json.ts";
 import { decodeProto } from "../otlp/decode-proto.ts";
+import { eventCarriers, type LogsRequest } from "../otlp/event-carriers.ts";
 import { LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
 import { redactProcessor } from "../processors/redact.ts";
 import { runtimeOf } from "../testing/exporters.ts";
@@ -45,8 +46,9 @@ function expectedOf({ bytes, type, encoding }: FuzzBody, message: Message): Expe
   }
   try {
     const decode = type === "application/json" ? decodeJson : decodeProto;
-    const { value } = decode<Partial<Traces & Logs>>(plain, message);
-    return { status: 200, items: message === TRACE_REQUEST ? spansOf(value) : recordsOf(value) };
+    const { value } = decode<Partial<Traces> & LogsRequest>(plain, message);
+    const items = message === TRACE_REQUEST ? spansOf(value) : eventCarriers(value).length;
+    return { status: 200, items };
   } catch (error) {
     if (errorCode(error) !== "INPUT_INVALID") throw error;
     return REFUSED;
@@ -62,10 +64,6 @@ function spansOf({ resourceSpans = [] }: Partial<Traces>): number {
       ({ traceId = "", spanId = "" }) =>
         /^(?!0{32})[0-9a-f]{32}$/.test(traceId) && /^(?!0{16})[0-9a-f]{16}$/.test(spanId),
     ).length;
-}
-
-function recordsOf({ resourceLogs = [] }: Partial<Logs>): number {
-  return countItems({ resourceLogs });
 }
 
 /** Stores after a turn of the event loop, and now and then cannot. */

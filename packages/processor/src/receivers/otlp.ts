@@ -4,6 +4,7 @@ import {
   type Component,
   type Consumer,
   durationMs,
+  type EventCarrier,
   fanout,
   type Logs,
   measureReceiver,
@@ -20,10 +21,10 @@ import { endpointOf, listen, stopListening } from "../listen.ts";
 import { type BodyLimits, contentEncoding, readBody } from "../otlp/body.ts";
 import { answerBrokenRequests } from "../otlp/broken-request.ts";
 import { decodeJson } from "../otlp/decode-json.ts";
-import { decodeProto } from "../otlp/decode-proto.ts";
 import { encodeProto } from "../otlp/encode-proto.ts";
+import { eventCarriers, type LogsRequest } from "../otlp/event-carriers.ts";
 import { faultOf, FAULTS, type HttpFault, RequestFault } from "../otlp/http-fault.ts";
-import { LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
+import { type Decoded, LOGS_REQUEST, type Message, TRACE_REQUEST } from "../otlp/message.ts";
 import { isGrpc, sendAccepted, sendFault, type WireFormat, wireFormat } from "../otlp/response.ts";
 import {
   checkReceiver,
@@ -33,6 +34,7 @@ import {
   TLS_PATH,
 } from "../otlp/settings.ts";
 import { whoSends, type WhoSends } from "../otlp/who-sends.ts";
+import { wireLogs } from "../otlp/wire-logs.ts";
 import { wireTraces } from "../otlp/wire-traces.ts";
 import { createThrottledLog, type ThrottledLog } from "../throttled-log.ts";
 import { createServerTls, type ServerTls } from "../tls-server.ts";
@@ -198,15 +200,26 @@ class OtlpReceiver implements Component {
     await route.consumer.consume(this.#read(body, route), this.#cancel.signal);
   }
 
-  /** Spans stay bytes, whichever encoding they came in; who makes objects of them is whoever needs some. */
+  /**
+   * Spans stay bytes, whichever encoding they came in; who makes objects of them is whoever needs some. Of log records nothing is
+   * read but what may carry an event. An empty request is a legal one.
+   */
   #read(body: Buffer, { message, format, sentBy }: Taken): never {
     const by = sentBy === undefined ? {} : { sentBy };
-    if (message === TRACE_REQUEST && format === "proto") return wireTraces(body, by) as never;
-    const decode = format === "proto" ? decodeProto : decodeJson;
-    const { value, unknownFields } = decode<never>(body, message);
+    if (message === LOGS_REQUEST) return { records: this.#recordsOf(body, format), ...by } as never;
+    if (format === "proto") return wireTraces(body, by) as never;
+    const value = this.#known(decodeJson<Traces>(body, message));
+    return wireTraces(encodeProto(value, message), by) as never;
+  }
+
+  #recordsOf(body: Buffer, format: WireFormat): readonly EventCarrier[] {
+    if (format === "proto") return this.#known(wireLogs(body));
+    return eventCarriers(this.#known(decodeJson<LogsRequest>(body, LOGS_REQUEST)));
+  }
+
+  #known<Value>({ value, unknownFields }: Decoded<Value>): Value {
     if (unknownFields > 0) this.#countUnknown(unknownFields);
-    if (message === TRACE_REQUEST) return wireTraces(encodeProto(value, message), by) as never;
-    return withDefaults(value, message, by);
+    return value;
   }
 
   #countUnknown(fields: number): void {
@@ -290,10 +303,4 @@ function routesOf(next: PipelineInputs, runtime: Runtime): ReadonlyMap<string, R
     routes.set("/v1/logs", { message: LOGS_REQUEST, consumer });
   }
   return routes;
-}
-
-/** An empty request is a legal one. */
-function withDefaults(value: object, message: Message, by: { sentBy?: SentBy }): never {
-  const [list] = message.fields;
-  return { [(list as { name: string }).name]: [], ...value, ...by } as never;
 }

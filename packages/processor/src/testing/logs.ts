@@ -1,5 +1,6 @@
 import { ATTR_EVENT_HASH, eventName, kindOf, type SealedEvent } from "@countersign/model";
 import type { LogRecord, Logs } from "@countersign/pipeline";
+import { eventCarriers } from "../otlp/event-carriers.ts";
 
 /** A log record as the journal's shipper makes it, without the copies for routing. */
 export function logRecord(event: SealedEvent): LogRecord {
@@ -12,5 +13,5 @@ export function logRecord(event: SealedEvent): LogRecord {
 
 /** One request of log records. */
 export function logsOf(records: readonly LogRecord[]): Logs {
-  return { resourceLogs: [{ scopeLogs: [{ logRecords: records }] }] };
+  return { records: eventCarriers({ resourceLogs: [{ scopeLogs: [{ logRecords: records }] }] }) };
 }
