@@ -70,7 +70,7 @@ function logTo(brokers: readonly string[]): LaneLog {
 const record = (value: string): LogRecord => ({
   key: Buffer.from("k"),
   value: Buffer.from(value),
-  headers: new Map(),
+  headers: [],
 });
 
 const values = (of: KafkaNode, topic: string, partition: number): string[] =>

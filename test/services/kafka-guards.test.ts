@@ -60,7 +60,7 @@ const recordsOf = (name: string, count: number): LogRecord[] =>
   Array.from({ length: count }, (_, index) => ({
     key: Buffer.from("acme/tickets"),
     value: Buffer.from(`${name}-${index}`),
-    headers: new Map(),
+    headers: [],
   }));
 
 const onDisk = (topic: string, partition = 0) =>

@@ -1,7 +1,7 @@
-// CRC-32C (Castagnoli; RFC 3720, appendix B.4), the checksum of a batch of records: eight bytes a step.
+// CRC-32C (Castagnoli; RFC 3720, appendix B.4), the checksum of a batch of records: sixteen bytes a step.
 
 const POLYNOMIAL = 0x82f63b78;
-const STEP = 8;
+const STEP = 16;
 
 /** `TABLES[k * 256 + byte]`: what `byte` comes to after `k` more bytes of zeros. */
 const TABLES: Int32Array = tables();
@@ -25,19 +25,32 @@ function tables(): Int32Array {
 export function crc32c(bytes: Uint8Array): number {
   const t = TABLES;
   const { length } = bytes;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, length);
   const whole = length - (length % STEP);
   let crc = -1;
   let at = 0;
   for (; at < whole; at += STEP) {
+    const a = crc ^ view.getInt32(at, true);
+    const b = view.getInt32(at + 4, true);
+    const c = view.getInt32(at + 8, true);
+    const d = view.getInt32(at + 12, true);
     crc =
-      (t[1792 + ((crc ^ (bytes[at] as number)) & 0xff)] as number) ^
-      (t[1536 + (((crc >>> 8) ^ (bytes[at + 1] as number)) & 0xff)] as number) ^
-      (t[1280 + (((crc >>> 16) ^ (bytes[at + 2] as number)) & 0xff)] as number) ^
-      (t[1024 + ((crc >>> 24) ^ (bytes[at + 3] as number))] as number) ^
-      (t[768 + (bytes[at + 4] as number)] as number) ^
-      (t[512 + (bytes[at + 5] as number)] as number) ^
-      (t[256 + (bytes[at + 6] as number)] as number) ^
-      (t[bytes[at + 7] as number] as number);
+      (t[3840 + (a & 0xff)] as number) ^
+      (t[3584 + ((a >>> 8) & 0xff)] as number) ^
+      (t[3328 + ((a >>> 16) & 0xff)] as number) ^
+      (t[3072 + (a >>> 24)] as number) ^
+      (t[2816 + (b & 0xff)] as number) ^
+      (t[2560 + ((b >>> 8) & 0xff)] as number) ^
+      (t[2304 + ((b >>> 16) & 0xff)] as number) ^
+      (t[2048 + (b >>> 24)] as number) ^
+      (t[1792 + (c & 0xff)] as number) ^
+      (t[1536 + ((c >>> 8) & 0xff)] as number) ^
+      (t[1280 + ((c >>> 16) & 0xff)] as number) ^
+      (t[1024 + (c >>> 24)] as number) ^
+      (t[768 + (d & 0xff)] as number) ^
+      (t[512 + ((d >>> 8) & 0xff)] as number) ^
+      (t[256 + ((d >>> 16) & 0xff)] as number) ^
+      (t[d >>> 24] as number);
   }
   for (; at < length; at += 1)
     crc = (t[(crc ^ (bytes[at] as number)) & 0xff] as number) ^ (crc >>> 8);

@@ -21,7 +21,7 @@ interface Scene {
 const record = (value: string, bytes = 0): LogRecord => ({
   key: Buffer.from("k"),
   value: Buffer.from(value.padEnd(bytes, ".")),
-  headers: new Map([["cs_hash", Buffer.from("ab")]]),
+  headers: [["cs_hash", "ab"]],
 });
 
 /** `answers` are those of the requests, in order; afterwards all goes well. */

@@ -1,11 +1,18 @@
 // What the processor needs of Kafka, in words of its own: no type of a client library crosses this border.
 
-/** One record, as it is written. `null` where Kafka has none. */
-export interface LogRecord {
+interface KeyAndValue {
+  /** `null` where Kafka has none. */
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
+}
+
+/** Name and value; text is written as UTF-8. */
+export type Header = readonly [name: string, value: Uint8Array | string];
+
+/** One record, as it is written. */
+export interface LogRecord extends KeyAndValue {
   /** In this order. A name may not repeat. */
-  readonly headers: ReadonlyMap<string, Uint8Array>;
+  readonly headers: readonly Header[];
 }
 
 /** Records for one partition, to be stored in this order. */
@@ -33,7 +40,8 @@ export interface AuditLog {
 }
 
 /** One record, as it was read. */
-export interface StoredRecord extends LogRecord {
+export interface StoredRecord extends KeyAndValue {
+  readonly headers: ReadonlyMap<string, Uint8Array>;
   readonly topic: string;
   readonly partition: number;
   readonly offset: bigint;

@@ -2,14 +2,24 @@ import { unseal, withheldEvent } from "@countersign/model";
 import type { Letter, Receipt } from "@countersign/pipeline";
 import { expect, test } from "vitest";
 import { sealedEvents } from "../testing/events.ts";
-import type { LogRecord, StoredRecord } from "./port.ts";
+import type { StoredRecord } from "./port.ts";
 import { eventRecord, letterRecord, poisonLetter, readRecord, receiptRecord } from "./record.ts";
 
 const [event] = sealedEvents(1) as [ReturnType<typeof sealedEvents>[number]];
-const text = ({ headers }: LogRecord): Record<string, string> =>
+const text = ({
+  headers,
+}: {
+  readonly headers: Iterable<readonly [string, Uint8Array | string]>;
+}): Record<string, string> =>
   Object.fromEntries([...headers].map(([name, value]) => [name, Buffer.from(value).toString()]));
 const stored = (record: Partial<StoredRecord>): StoredRecord => ({
   ...eventRecord(event, 1_795_338_003_412),
+  headers: new Map(
+    eventRecord(event, 1_795_338_003_412).headers.map(([name, value]) => [
+      name,
+      Buffer.from(value),
+    ]),
+  ),
   topic: "countersign.events.v1",
   partition: 5,
   offset: 88_210n,

@@ -10,11 +10,11 @@ import {
   validateOpen,
 } from "@countersign/model";
 import type { Letter, Receipt } from "@countersign/pipeline";
-import type { LogRecord, StoredRecord } from "./port.ts";
+import type { Header, LogRecord, StoredRecord } from "./port.ts";
 
-const CONTENT_TYPE = Buffer.from("application/cloudevents+json; charset=UTF-8");
-const JSON_TYPE = Buffer.from("application/json");
+const CONTENT_TYPE_HEADER: Header = ["content-type", "application/cloudevents+json; charset=UTF-8"];
 const HASH_HEADER = `${NAME_HEADER}hash`;
+const RECEIVED_HEADER = `${NAME_HEADER}received`;
 
 // Where events and poisoned values came from: a dead letter has the same key and headers. Held as long as they are.
 const places = new WeakMap<object, StoredRecord>();
@@ -48,16 +48,16 @@ export function eventRecord(sealed: SealedEvent, receivedMs: number): LogRecord 
   return {
     key: Buffer.from(keyOf(event)),
     value: bytes,
-    headers: new Map([
-      ["content-type", CONTENT_TYPE],
-      ["ce_specversion", Buffer.from(event.specversion)],
-      ["ce_id", Buffer.from(event.id)],
-      ["ce_source", Buffer.from(event.source)],
-      ["ce_type", Buffer.from(event.type)],
-      ["ce_time", Buffer.from(event.time)],
-      [HASH_HEADER, Buffer.from(hash)],
-      [`${NAME_HEADER}received`, Buffer.from(String(receivedMs))],
-    ]),
+    headers: [
+      CONTENT_TYPE_HEADER,
+      ["ce_specversion", event.specversion],
+      ["ce_id", event.id],
+      ["ce_source", event.source],
+      ["ce_type", event.type],
+      ["ce_time", event.time],
+      [HASH_HEADER, hash],
+      [RECEIVED_HEADER, String(receivedMs)],
+    ],
   };
 }
 
@@ -67,11 +67,11 @@ export function letterRecord(letter: Letter): LogRecord {
   const place = original(letter);
   const made = place ?? (event === undefined ? undefined : eventRecord(event, letter.timeMs));
   const key = made?.key ?? Buffer.from(hash ?? component);
-  const headers = new Map(made?.headers);
+  const headers = new Map<string, Uint8Array | string>(made?.headers);
   for (const [name, value] of reasons(letter, place)) {
-    headers.set(`${NAME_HEADER}dlq_${name}`, Buffer.from(value));
+    headers.set(`${NAME_HEADER}dlq_${name}`, value);
   }
-  return { key, value: bytes ?? null, headers };
+  return { key, value: bytes ?? null, headers: [...headers] };
 }
 
 function original({ event, bytes }: Letter): StoredRecord | undefined {
@@ -105,7 +105,7 @@ export function receiptRecord(receipt: Receipt): LogRecord {
   return {
     key: Buffer.from(`${receipt.sink}/${receipt.log}/${receipt.partition}`),
     value: Buffer.from(JSON.stringify(receipt)),
-    headers: new Map([["content-type", JSON_TYPE]]),
+    headers: [["content-type", "application/json"]],
   };
 }
 
