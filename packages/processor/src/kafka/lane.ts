@@ -35,8 +35,11 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-/** Where a record is now, or why it is nowhere. */
-type Fate = bigint | CountersignError;
+/** Consecutive records, and where the first is now, or why all of them are nowhere. */
+interface Piece {
+  readonly count: number;
+  readonly fate: bigint | CountersignError;
+}
 
 const MAX_BATCH_RECORDS = 4096;
 /** What a record costs beside its key, value and headers. */
@@ -116,13 +119,13 @@ class SerialLane implements Lane {
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       const group = this.#take();
-      const fates = await this.#store(
+      const pieces = await this.#store(
         group.flatMap(({ records }) => records),
         Math.max(...group.map(({ deadlineAt }) => deadlineAt)),
       );
       let at = 0;
       for (const waiter of group) {
-        settle(waiter, fates.slice(at, at + waiter.records.length));
+        settle(waiter, at, pieces);
         at += waiter.records.length;
       }
     }
@@ -147,14 +150,14 @@ class SerialLane implements Lane {
   }
 
   /** Never rejects: every record has its fate. */
-  async #store(records: readonly LogRecord[], deadlineAt: number): Promise<Fate[]> {
+  async #store(records: readonly LogRecord[], deadlineAt: number): Promise<readonly Piece[]> {
+    const count = records.length;
     try {
-      const base = await this.#sendAgainAfterSequenceFault(records, deadlineAt);
-      return records.map((_, index) => base + BigInt(index));
+      return [{ count, fate: await this.#sendAgainAfterSequenceFault(records, deadlineAt) }];
     } catch (error) {
-      const half = Math.ceil(records.length / 2);
-      if (half === records.length || faultOf(error).kind !== "too_large") {
-        return records.map(() => this.#error(error));
+      const half = Math.ceil(count / 2);
+      if (half === count || faultOf(error).kind !== "too_large") {
+        return [{ count, fate: this.#error(error) }];
       }
       const first = await this.#store(records.slice(0, half), deadlineAt);
       return [...first, ...(await this.#store(records.slice(half), deadlineAt))];
@@ -226,16 +229,27 @@ class SerialLane implements Lane {
   }
 }
 
-function settle(waiter: Waiter, fates: readonly Fate[]): void {
+/** Tells a waiter, whose records begin at `start` of what was sent. */
+function settle(waiter: Waiter, start: number, pieces: readonly Piece[]): void {
   clearTimeout(waiter.timer);
-  const failed = [...fates.keys()].filter((index) => typeof fates[index] !== "bigint");
-  const [first] = fates;
+  const end = start + waiter.records.length;
+  const failed: number[] = [];
+  const errors: CountersignError[] = [];
+  let baseOffset = -1n;
+  let begin = 0;
+  for (const { count, fate } of pieces) {
+    const [from, to] = [Math.max(begin, start), Math.min(begin + count, end)];
+    if (from < to && typeof fate !== "bigint") {
+      errors.push(fate);
+      for (let at = from; at < to; at += 1) failed.push(at - start);
+    } else if (from < to && from === start) baseOffset = (fate as bigint) + BigInt(from - begin);
+    begin += count;
+  }
   if (failed.length === 0) {
-    waiter.resolve({ baseOffset: (first as bigint | undefined) ?? -1n });
+    waiter.resolve({ baseOffset });
     return;
   }
   // A fault for now wins over one for good: the whole rest comes again, and what is bad then stays alone.
-  const errors = failed.map((index) => fates[index] as CountersignError);
   const error = errors.find(({ code }) => code !== "REJECTED") ?? errors[0];
   if (error === undefined) return;
   const { retryAfterMs } = error;
