@@ -158,7 +158,8 @@ class WireConnection implements Connection {
         if (this.#isFinished) resolve();
         else this.fail(new ClosedEarly("the receiver closed the connection"));
       };
-      stream.once("error", (error) => this.fail(error));
+      // For as long as it lives: writes that were under way fail one by one, and an error that nobody hears ends the process.
+      stream.on("error", (error) => this.fail(error));
       stream.once("end", end);
       stream.once("close", end);
     });
