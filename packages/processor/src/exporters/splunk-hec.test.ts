@@ -269,7 +269,7 @@ test("never acknowledged: sent again after the time limit, and there twice", asy
   const batch = newEvents(2);
   const error = await failure(exporter.consume(batch, SIGNAL));
   expect([error.code, error.failed]).toEqual(["UNAVAILABLE", [0, 1]]);
-  expect(error.message).toMatch(/not indexed within 300 ms/);
+  expect(error.message).toMatch(/no acknowledgement within 300 ms/);
   hec.ack = { afterQuestions: 0 };
   await sendAgain(exporter, batch);
   expect(stored(hec)).toEqual([...uids(batch), ...uids(batch)]);

@@ -45,8 +45,11 @@ const MAX_POLL_MS = 5000;
 const MAX_PENDING = 10_000;
 const IDS_A_QUESTION = 1000;
 
+/** After a breakdown: an indexer that was only cut off acknowledges within this, one that has restarted never does. */
+const AFTER_BREAKDOWN_MS = 60_000;
+
 interface Waiting {
-  readonly untilMs: number;
+  untilMs: number;
   resolve(): void;
   reject(error: CountersignError): void;
 }
@@ -60,6 +63,8 @@ class AckBook implements Acknowledgements {
   readonly #options: AcknowledgementOptions;
   readonly #closed = new AbortController();
   readonly #waiting = new Map<Channel, Map<number, Waiting>>();
+  /** Channels whose last question got no answer. */
+  readonly #broken = new WeakSet<Channel>();
   readonly #lost: { add(amount?: number): void };
   #channel = createChannel();
   #isReady = false;
@@ -178,10 +183,10 @@ class AckBook implements Acknowledgements {
       const some = ids.slice(at, at + IDS_A_QUESTION);
       try {
         const { signal } = this.#closed;
-        for (const id of await askAcks(this.#options, { channel, ids: some, signal })) {
-          all.get(id)?.resolve();
-          acknowledged += 1;
-        }
+        const indexed = await askAcks(this.#options, { channel, ids: some, signal });
+        for (const id of indexed) all.get(id)?.resolve();
+        acknowledged += indexed.length;
+        this.#answered(channel, all);
       } catch (error) {
         this.#failed(channel, error);
       }
@@ -189,9 +194,17 @@ class AckBook implements Acknowledgements {
     return acknowledged;
   }
 
+  /** It cannot be told whether Splunk has restarted and forgotten what waits: it is given a while, not the whole time. */
+  #answered(channel: Channel, all: Map<number, Waiting>): void {
+    if (!this.#broken.delete(channel)) return;
+    const latestMs = performance.now() + AFTER_BREAKDOWN_MS;
+    for (const one of all.values()) one.untilMs = Math.min(one.untilMs, latestMs);
+  }
+
   /** Without an answer Splunk may have restarted: numbers of a new life must not be taken for the old ones. */
   #failed(channel: Channel, error: unknown): void {
     this.retire(channel);
+    this.#broken.add(channel);
     if (isChannelGone(error))
       this.#lose(channel, "Splunk does not know the channel any more; what waits is sent again");
   }
@@ -211,7 +224,7 @@ class AckBook implements Acknowledgements {
     for (const one of all.values()) {
       if (one.untilMs > nowMs) continue;
       this.#lost.add();
-      const detail = `not indexed within ${timeoutMs} ms; it is sent again, and may then be there twice`;
+      const detail = `no acknowledgement within ${timeoutMs} ms, or 60 s after a breakdown; sent again, it may be there twice`;
       one.reject(awayBy(health, detail));
     }
   }
