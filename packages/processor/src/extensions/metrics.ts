@@ -1,6 +1,7 @@
 import type { ExtensionSpec, Runtime } from "@countersign/pipeline";
 import { ENDPOINT_SCHEMA, openToNetwork } from "../listen.ts";
-import { createReadServer } from "./read-server.ts";
+import { eventLoopDelay } from "./event-loop-delay.ts";
+import { createReadServer, type Page, type ReadServer } from "./read-server.ts";
 
 interface Config {
   readonly endpoint: string;
@@ -19,17 +20,32 @@ export const metricsExtension: ExtensionSpec = {
     properties: { endpoint: { ...ENDPOINT_SCHEMA, default: "127.0.0.1:8888" } },
   },
   check: ({ endpoint }: Config) => openToNetwork(endpoint, ["endpoint"]),
-  create: ({ endpoint }: Config, runtime) => {
-    processGauges(runtime);
-    const type = "text/plain; version=0.0.4; charset=utf-8";
-    const page = (): { status: number; type: string; body: string } => ({
-      status: 200,
-      type,
-      body: runtime.metrics.render(),
-    });
-    return createReadServer({ endpoint, runtime, pages: new Map([["/metrics", page]]) });
-  },
+  create: ({ endpoint }: Config, runtime) => metricsServer(endpoint, runtime),
 };
+
+function metricsServer(endpoint: string, runtime: Runtime): ReadServer {
+  processGauges(runtime);
+  const delay = eventLoopDelay(runtime.metrics);
+  const page = (): Page => {
+    const body = runtime.metrics.render();
+    delay.reset();
+    return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body };
+  };
+  const server = createReadServer({ endpoint, runtime, pages: new Map([["/metrics", page]]) });
+  return {
+    get url() {
+      return server.url;
+    },
+    start: async (signal) => {
+      delay.start();
+      await server.start(signal);
+    },
+    stop: async (deadline) => {
+      delay.stop();
+      await server.stop(deadline);
+    },
+  };
+}
 
 function processGauges({ metrics }: Runtime): void {
   metrics.gauge("process_uptime_seconds", "Since the process began.", {}, () => process.uptime());

@@ -1,5 +1,6 @@
 import { request } from "node:http";
 import { createConnection } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { silentLogger } from "@countersign/model";
 import {
   type Component,
@@ -103,6 +104,24 @@ test("on another address whoever reaches it may read", async () => {
   const [code, text] = await at.ask("/metrics", { host: "processor.example:8888" });
   expect(code).toBe(200);
   expect(text).toContain("countersign_process_memory_rss ");
+});
+
+test("the longest delay of the event loop is told once", async () => {
+  await using at = await serve(metricsExtension, health("running"));
+  const longestS = async (): Promise<number> => {
+    const [, text] = await at.ask("/metrics");
+    expect(text).toMatch(/^countersign_nodejs_eventloop_delay_p99_seconds \d/m);
+    return Number(/^countersign_nodejs_eventloop_delay_max_seconds (\S+)$/m.exec(text)?.[1]);
+  };
+  await longestS();
+  // The monitor counts from its first beat after a reading.
+  await delay(50);
+  const until = performance.now() + 400;
+  while (performance.now() < until);
+  await delay(50);
+  const blocked = await longestS();
+  expect(blocked).toBeGreaterThanOrEqual(0.3);
+  expect(blocked).not.toBe(await longestS());
 });
 
 test("a reader that says nothing is cut off, and others are answered meanwhile", async () => {
