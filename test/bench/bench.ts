@@ -1,4 +1,7 @@
-// pnpm bench [--rounds 3] [--calls 10000] [--identity] [--json]      what a call costs, beside peers measured in the same run
+// pnpm bench [--rounds 3] [--calls 10000] [--identity] [--json]      what a call costs, beside peers measured in the same run;
+//                                                                     then a short form of the bench of pipelines
+// pnpm bench --pipeline [...]                                         that bench alone: see pipeline/run.ts
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +16,19 @@ import { policyText } from "./targets.ts";
 import type { TargetName } from "./targets.ts";
 import { median } from "./workload.ts";
 
+const here = import.meta.dirname;
+/** In a process of its own: it moves itself to one core. */
+function pipeline(args: readonly string[]): number {
+  const script = join(here, "pipeline", "run.ts");
+  const { status } = spawnSync(
+    process.execPath,
+    ["--conditions=@countersign/source", script, ...args],
+    { stdio: "inherit" },
+  );
+  return status ?? 1;
+}
+if (process.argv[2] === "--pipeline") process.exit(pipeline(process.argv.slice(3)));
+
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
@@ -26,7 +42,6 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds);
 const counts = { calls: Number(options.calls), warm: Number(options.warm) };
 const directory = mkdtempSync(join(process.env["BENCH_DISK"] ?? tmpdir(), "countersign-bench-"));
-const here = import.meta.dirname;
 const cli = join(here, "..", "..", "packages", "cli", "bin", "countersign.js");
 const server = [process.execPath, join(here, "stdio-server.mjs")];
 const env: NodeJS.ProcessEnv = { BENCH_DIR: directory };
@@ -166,7 +181,11 @@ try {
   rows.push(...(await guard()), ...(await startUp()));
   say("");
   if (options.json) process.stdout.write(`${JSON.stringify({ floorUs, rows })}\n`);
-  else printTable(floorUs, rows);
+  else {
+    printTable(floorUs, rows);
+    process.stdout.write("\n");
+    process.exitCode = pipeline(["--reps", "1", "--scale", "0.5"]);
+  }
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
