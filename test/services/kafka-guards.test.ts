@@ -1,7 +1,8 @@
 // The guards around kafkajs, each against a real broker. What the library does without them is shown beside.
 import { type Component, createMetrics } from "@countersign/pipeline";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { createFeed, type FeedEvent } from "../../packages/processor/src/kafka/kafkajs-feed.ts";
+import type { FeedEvent } from "../../packages/processor/src/kafka/feed-options.ts";
+import { createFeed } from "../../packages/processor/src/kafka/kafkajs-feed.ts";
 import { createLaneLog } from "../../packages/processor/src/kafka/kafkajs-log.ts";
 import type { LogRecord } from "../../packages/processor/src/kafka/port.ts";
 import type { Connection } from "../../packages/processor/src/kafka/settings.ts";
@@ -148,6 +149,7 @@ describe.skipIf(program === undefined)("guards of kafkajs", () => {
       group: "pausing",
       sessionTimeoutMs: 8000,
       rebalanceTimeoutMs: 8000,
+      maxRereadRecords: 0,
       note: (event) => void notes.push(event),
     });
     const seen: Record<number, string[]> = { 0: [], 1: [] };

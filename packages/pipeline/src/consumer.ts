@@ -19,10 +19,17 @@ export interface Decisions {
   readonly again?: true;
 }
 
-/** Who makes a state of a log, and has to read again what was taken over before its process began. */
+/**
+ * Who makes a state of a log, and has to read again what was taken over before its process began, or while another replica
+ * read the partition. A receiver that keeps its place asks at each beginning, reads what lacks, marked `again`, and says so.
+ */
 export interface Rebuilding {
   /** The first position that its state does not hold yet. */
   rebuildFrom(log: string, partition: number): bigint;
+  /** The state is as far as the receiver's position: what comes now is new, and time counts. */
+  rebuilt(log: string, partition: number): void;
+  /** Somebody else reads the partition from now on: nothing that it holds of it can be told any more. */
+  released(log: string, partition: number): void;
 }
 
 /** A range of positions of a log, end included. */

@@ -152,10 +152,11 @@ function decisionsEdge(
     ...exporter.retry,
   });
   retries.push(retry);
-  // A range of a log may hold no event: it has its receipt, and there is nothing to send.
+  // A range of a log may hold no event: it has its receipt, and there is nothing to send. Who follows the log wants to know.
+  const follows = context.connectors.has(id);
   const some: Consumer<Decisions> = {
     consume: async (batch, signal) => {
-      if (batch.events.length > 0) await retry.consume(batch, signal);
+      if (batch.events.length > 0 || follows) await retry.consume(batch, signal);
     },
   };
   return book?.edge(id, some) ?? some;

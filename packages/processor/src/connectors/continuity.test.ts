@@ -138,11 +138,59 @@ test("a gap that was not told before the end is told after it, by the same id", 
   const once = await world({ settle: "20ms" });
   const twice = await world({ settle: "20ms" });
   await once.connector.consume(batch(log, 0, true), SIGNAL);
+  once.connector.rebuilt("test.example/a", 0);
   await twice.connector.consume(batch(log.slice(0, 15), 0, true), SIGNAL);
   await twice.connector.consume(batch(log.slice(15), 15), SIGNAL);
   await expect.poll(() => [words(once.found), words(twice.found)]).toEqual([["GAP"], ["GAP"]]);
   expect(once.found[0]?.hash).toBe(twice.found[0]?.hash);
   await Promise.all([once.stop(), twice.stop()]);
+});
+
+test("while the log is read again, time stands still: what explains a gap may be further on", async () => {
+  const { connector, found, stop } = await world({
+    settle: "20ms",
+    silent_after: "20ms",
+    always_on: ["tick*"],
+  });
+  const log = damaged();
+  await connector.consume(batch(log, 0, true), SIGNAL);
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  expect(words(found)).toEqual([]);
+  connector.rebuilt("test.example/a", 0);
+  await expect.poll(() => words(found).toSorted()).toEqual(["GAP", "SILENT"]);
+  await stop();
+});
+
+test("of a partition that somebody else reads nothing is told, until it is back and as far as the log", async () => {
+  const { connector, found, stop } = await world({
+    settle: "40ms",
+    silent_after: "40ms",
+    always_on: ["tick*"],
+  });
+  const log = damaged();
+  await connector.consume(batch(log, 0), SIGNAL);
+  connector.released("test.example/a", 0);
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  expect(words(found)).toEqual(["DUPLICATE"]);
+
+  // The other one told the gap, and read on: so it is read again, and its finding with it.
+  const other = await world({ settle: "10ms" });
+  await other.connector.consume(batch(log, 0), SIGNAL);
+  await expect.poll(() => words(other.found)).toEqual(["DUPLICATE", "GAP"]);
+  await other.stop();
+  expect(connector.rebuildFrom("test.example/a", 0)).toBe(BigInt(log.length));
+  await connector.consume(batch(other.found, log.length, true), SIGNAL);
+  connector.rebuilt("test.example/a", 0);
+  await expect.poll(() => words(found)).toEqual(["DUPLICATE", "SILENT"]);
+  await stop();
+});
+
+test("a batch that waited while its partition went to somebody else is given up", async () => {
+  const { connector, stop } = await world();
+  const gone = connector.consume(batch(damaged(), 0), AbortSignal.abort());
+  await expect(gone).rejects.toMatchObject({ code: "CANCELLED" });
+  expect(connector.rebuildFrom("test.example/a", 0)).toBe(0n);
+  await stop();
 });
 
 test("with a directory it goes on where it stopped, if the log is the same", async () => {

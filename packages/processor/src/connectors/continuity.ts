@@ -142,15 +142,29 @@ class Continuity implements Component, Consumer<Decisions>, Rebuilding {
     return this.#partOf(log, partition).wants;
   }
 
+  rebuilt(log: string, partition: number): void {
+    this.#partOf(log, partition).goOn();
+  }
+
+  released(log: string, partition: number): void {
+    this.#parts.get(keyOf(log, partition))?.stand();
+  }
+
   /** Resolves when what was found in the batch is with the next pipelines. The same batch again: only what is left of it. */
   consume(batch: Decisions, signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       const { origin } = batch;
       if (origin === undefined)
         throw new CountersignError("BUG", `${this.#runtime.id}: a batch that is of no log`);
+      // While it waited for its turn, the partition may have gone to somebody else.
+      if (signal.aborted)
+        throw new CountersignError("CANCELLED", `${this.#runtime.id}: the batch was given up`);
       const part = this.#partOf(origin.log, origin.partition);
+      if (batch.again === true) part.stand();
+      else part.goOn();
       this.#look(part, batch, origin);
-      await this.#flush(part, signal);
+      // What is still to be told may have been told by another replica, further on in what is read again.
+      if (batch.again !== true) await this.#flush(part, signal);
       if (part.position - part.saved >= SAVE_EVENTS) await this.#save(part);
     });
   }
@@ -196,6 +210,7 @@ class Continuity implements Component, Consumer<Decisions>, Rebuilding {
     await this.#inTurn(async () => {
       if (this.#stopping.signal.aborted) return;
       for (const part of this.#parts.values()) {
+        if (!part.live) continue;
         this.#tell(part, part.watch.tick(Date.now()));
         await this.#flush(part, this.#stopping.signal);
       }
@@ -208,7 +223,7 @@ class Continuity implements Component, Consumer<Decisions>, Rebuilding {
   }
 
   #partOf(log: string, partition: number): Part {
-    const key = `${log}/${partition}`;
+    const key = keyOf(log, partition);
     const known = this.#parts.get(key);
     if (known !== undefined) return known;
     const { log: logger } = this.#runtime;
@@ -233,6 +248,8 @@ class Continuity implements Component, Consumer<Decisions>, Rebuilding {
     });
   }
 }
+
+const keyOf = (log: string, partition: number): string => `${log}/${partition}`;
 
 function patternOf(glob: string): RegExp {
   const literal = glob.replaceAll(/[.]/g, "\\.").replaceAll(/\*+/g, "[a-z0-9._-]*");

@@ -1,7 +1,8 @@
 import { CountersignError } from "@countersign/model";
 import type { ClientSpec, Component, Runtime } from "@countersign/pipeline";
 import { durationMs } from "@countersign/pipeline";
-import { createFeed, type FeedOptions } from "./kafkajs-feed.ts";
+import type { FeedOptions } from "./feed-options.ts";
+import { createFeed } from "./kafkajs-feed.ts";
 import { createLaneLog, type LaneLog } from "./kafkajs-log.ts";
 import type { Compression } from "./kafkajs-producer.ts";
 import type { AuditFeed, AuditLog, TopicFacts } from "./port.ts";

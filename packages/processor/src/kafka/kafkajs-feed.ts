@@ -8,34 +8,14 @@ import type {
   ConsumerGroupJoinEvent,
   EachBatchPayload,
 } from "kafkajs";
+import type { FeedOptions } from "./feed-options.ts";
 import { type KafkaFault, faultOf } from "./kafka-fault.ts";
+import { type GroupPlace, groupPlaces } from "./group-places.ts";
 import { severableClient } from "./kafkajs-connection.ts";
 import { createPartitionWork, type PartitionWork } from "./partition-work.ts";
-import type { AuditFeed, FeedHandler } from "./port.ts";
-import type { Connection } from "./settings.ts";
+import type { AuditFeed, FeedHandler, Rereading } from "./port.ts";
+import { Rereads } from "./rereads.ts";
 import { storedRecords } from "./stored-records.ts";
-
-/** What a feed needs. */
-export interface FeedOptions {
-  /** Id of the receiver, for messages. */
-  readonly id: string;
-  readonly connection: Connection;
-  readonly topic: string;
-  readonly group: string;
-  readonly sessionTimeoutMs: number;
-  readonly rebalanceTimeoutMs: number;
-  /** Something happened that somebody may want to see. */
-  note(event: FeedEvent): void;
-}
-
-/** What happens to a feed. */
-export type FeedEvent =
-  | { readonly kind: "joined"; readonly partitions: readonly number[] }
-  | { readonly kind: "lost"; readonly fault: KafkaFault }
-  | { readonly kind: "skipped"; readonly partition: number; readonly offsets: bigint }
-  | { readonly kind: "uncommitted"; readonly partition: number; readonly fault: KafkaFault }
-  | { readonly kind: "handed_back"; readonly partition: number; readonly error: unknown }
-  | { readonly kind: "halted"; readonly partition: number; readonly error: Error };
 
 /** A batch that takes longer than this goes on beside the loop. */
 const PATIENCE_MS = 500;
@@ -44,6 +24,8 @@ const HEARTBEAT_MS = 3000;
 const JOIN_MS = 10_000;
 const FIRST_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
+/** Between two questions for the group's positions. */
+const PLACES_MS = 1000;
 
 /** Makes a feed by kafkajs. It connects when it is started. */
 export function createFeed(options: FeedOptions): AuditFeed {
@@ -57,6 +39,10 @@ class GroupFeed implements AuditFeed {
   readonly #next = new Map<number, bigint>();
   readonly #ends = new Map<number, bigint>();
   readonly #stopping = new AbortController();
+  /** Partitions of this member, and those of them of which nothing is taken until it is known where they begin. */
+  #owned: ReadonlySet<number> = new Set();
+  readonly #unplaced = new Set<number>();
+  #rereads: Rereads | undefined;
   #consumer: Consumer | undefined;
   #living: Promise<void> | undefined;
   #handler: FeedHandler | undefined;
@@ -72,8 +58,10 @@ class GroupFeed implements AuditFeed {
   }
 
   /** A first answer of the group, good or bad; without one in time the feed goes on trying by itself. */
-  async start(handler: FeedHandler): Promise<void> {
+  async start(handler: FeedHandler, rereading?: Rereading): Promise<void> {
     this.#handler = handler;
+    if (rereading !== undefined)
+      this.#rereads = new Rereads(rereading, this.#options.maxRereadRecords);
     const first = Promise.withResolvers<void>();
     this.#living = this.#live(first);
     const patience = new AbortController();
@@ -163,6 +151,7 @@ class GroupFeed implements AuditFeed {
       return this.#stopping.signal.aborted ? undefined : faultOf(error);
     } finally {
       this.#abandon();
+      this.#own([]);
       this.#consumer = undefined;
       await Promise.race([
         consumer.disconnect().catch(() => undefined),
@@ -198,10 +187,72 @@ class GroupFeed implements AuditFeed {
     }
     this.#next.clear();
     this.#ends.clear();
+    this.#own(partitions);
     const idle = partitions.filter((partition) => !this.#works.has(partition));
-    if (idle.length > 0 && !this.#stopping.signal.aborted)
-      unlessGone(() => this.#consumer?.resume([{ topic, partitions: idle }]));
+    if (idle.length > 0 && !this.#stopping.signal.aborted) {
+      if (this.#rereads === undefined) this.#resume(idle);
+      else void this.#sendBack(idle, this.#rereads);
+    }
     this.#options.note({ kind: "joined", partitions });
+  }
+
+  #own(partitions: readonly number[]): void {
+    const before = this.#owned;
+    this.#owned = new Set(partitions);
+    this.#unplaced.clear();
+    for (const partition of before) {
+      if (!this.#owned.has(partition)) this.#rereads?.release(partition);
+    }
+  }
+
+  #resume(partitions: readonly number[]): void {
+    const { topic } = this.#options;
+    unlessGone(() => this.#consumer?.resume([{ topic, partitions: [...partitions] }]));
+  }
+
+  /** Before anything of a partition is taken: from where is it wanted, and how far is the group? */
+  async #sendBack(partitions: readonly number[], rereads: Rereads): Promise<void> {
+    const { topic } = this.#options;
+    const owned = this.#owned;
+    const consumer = this.#consumer;
+    for (const partition of partitions) {
+      this.#unplaced.add(partition);
+      if (consumer !== undefined) this.#pause(consumer, partition);
+    }
+    const places = await this.#places(() => this.#owned === owned);
+    if (places === undefined || consumer === undefined) return;
+    for (const partition of partitions) {
+      try {
+        const place = places.get(partition);
+        const planned = place && rereads.plan(partition, place);
+        if (planned !== undefined) {
+          this.#next.set(partition, planned.until);
+          const offset = String(planned.from);
+          unlessGone(() => consumer.seek({ topic, partition, offset }));
+          this.#options.note({ kind: "rereads", ...planned });
+        }
+        this.#unplaced.delete(partition);
+        this.#resume([partition]);
+      } catch (error) {
+        // Whoever has the state cannot say what it lacks: to read on would make it wrong.
+        this.#options.note({ kind: "halted", partition, error: error as Error });
+      }
+    }
+  }
+
+  /** Asked until there is an answer, or nobody wants it any more. */
+  async #places(wanted: () => boolean): Promise<ReadonlyMap<number, GroupPlace> | undefined> {
+    const { connection, topic, group } = this.#options;
+    while (wanted() && !this.#stopping.signal.aborted) {
+      try {
+        const places = await groupPlaces(connection, { topic, group });
+        return wanted() ? places : undefined;
+      } catch (error) {
+        this.#options.note({ kind: "unplaced", fault: faultOf(error) });
+        await delay(PLACES_MS, undefined, { ref: false });
+      }
+    }
+    return undefined;
   }
 
   #abandon(): void {
@@ -220,14 +271,23 @@ class GroupFeed implements AuditFeed {
     const consumer = this.#consumer;
     const handler = this.#handler;
     if (consumer === undefined || handler === undefined || this.#stopping.signal.aborted) return;
-    if (this.#works.has(partition) || payload.isStale() || !payload.isRunning()) return;
+    if (this.#works.has(partition) || this.#unplaced.has(partition)) return;
+    if (payload.isStale() || !payload.isRunning()) return;
     const records = storedRecords(batch);
-    this.#notice(partition, records[0]?.offset);
+    const sorted = this.#rereads?.sort(partition, records) ?? { kind: "new" };
+    if (sorted.kind === "elsewhere") {
+      const offset = String(sorted.seek);
+      unlessGone(() => consumer.seek({ topic: batch.topic, partition, offset }));
+      return;
+    }
+    const again = sorted.kind === "again";
+    if (!again) this.#notice(partition, records[0]?.offset);
     this.#ends.set(partition, BigInt(batch.highWatermark));
     const work = createPartitionWork({
       topic: batch.topic,
       partition,
-      records,
+      records: again ? sorted.records : records,
+      again,
       handler,
       commit: (offset) => this.#commit(consumer, partition, offset),
     });
@@ -238,11 +298,11 @@ class GroupFeed implements AuditFeed {
     ]);
     if (quick) {
       if (work.next > work.first) payload.resolveOffset(String(work.next - 1n));
-      this.#finish(consumer, work, false);
+      this.#finish(consumer, work, { paused: false, again });
       return;
     }
     this.#pause(consumer, partition);
-    void work.settled.then(() => this.#finish(consumer, work, true));
+    void work.settled.then(() => this.#finish(consumer, work, { paused: true, again }));
   }
 
   #pause(consumer: Consumer, partition: number): void {
@@ -251,10 +311,16 @@ class GroupFeed implements AuditFeed {
   }
 
   /** A finished batch: on with the next, again after a pause, or not at all. */
-  #finish(consumer: Consumer, work: PartitionWork, paused: boolean): void {
+  #finish(
+    consumer: Consumer,
+    work: PartitionWork,
+    { paused, again }: { readonly paused: boolean; readonly again: boolean },
+  ): void {
     const { partition, end } = work;
     if (this.#works.get(partition) !== work || this.#consumer !== consumer) return;
-    this.#next.set(partition, work.next);
+    if (!again) this.#next.set(partition, work.next);
+    else if (this.#rereads?.reached(partition, work.next))
+      this.#options.note({ kind: "has_reread", partition });
     if (end.kind === "halt") {
       if (!paused) this.#pause(consumer, partition);
       this.#options.note({ kind: "halted", partition, error: end.error });

@@ -8,6 +8,8 @@ export interface WorkOptions {
   readonly partition: number;
   /** At least one. */
   readonly records: readonly StoredRecord[];
+  /** The group is past them: nothing is committed. */
+  readonly again: boolean;
   readonly handler: FeedHandler;
   /** Stores the next offset to read. Does not reject. */
   readonly commit: (offset: bigint) => Promise<void>;
@@ -66,16 +68,16 @@ class Work implements PartitionWork {
   }
 
   async #run(): Promise<void> {
-    const { topic, partition, records } = this.#options;
+    const { topic, partition, records, again } = this.#options;
     for (let at = 0; at < records.length; at += PIECE_RECORDS) {
       const piece = { topic, partition, records: records.slice(at, at + PIECE_RECORDS) };
-      this.end = await this.#handle(piece);
+      this.end = await this.#handle(again ? { ...piece, again } : piece);
       if (this.end.kind !== "done") return;
     }
   }
 
   async #handle(piece: FeedBatch): Promise<WorkEnd> {
-    const { handler, commit } = this.#options;
+    const { handler, commit, again } = this.#options;
     const { signal } = this.#cancel;
     if (signal.aborted) return { kind: "again", retryAfterMs: RETRY_MS };
     let outcome: Outcome;
@@ -89,7 +91,7 @@ class Work implements PartitionWork {
     }
     if (outcome.done !== undefined && outcome.done >= this.next && !signal.aborted) {
       this.next = outcome.done + 1n;
-      await commit(this.next);
+      if (!again) await commit(this.next);
     }
     if ("halt" in outcome) return { kind: "halt", error: outcome.halt };
     if ("retryAfterMs" in outcome) return { kind: "again", retryAfterMs: outcome.retryAfterMs };

@@ -53,6 +53,18 @@ export interface FeedBatch {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly StoredRecord[];
+  /** The group is past them: read once more for a {@link Rereading}. Nothing of it is committed. */
+  readonly again?: true;
+}
+
+/** Who has to see records again that the group is past. Asked and told of each partition at each assignment. */
+export interface Rereading {
+  /** The first offset that is wanted. */
+  from(partition: number): bigint;
+  /** What was wanted was handed on, as far as it is still there: what comes now is new. */
+  complete(partition: number): void;
+  /** It is another member's from now on, or nobody's. */
+  released(partition: number): void;
 }
 
 /**
@@ -70,7 +82,7 @@ export type FeedHandler = (batch: FeedBatch, signal: AbortSignal) => Promise<Out
 /** Reads one topic as a member of a group: partitions side by side, each in its order. */
 export interface AuditFeed {
   /** Resolves when the group knows this member, or after a while without an answer. Rejects when it may not join. */
-  start(handler: FeedHandler): Promise<void>;
+  start(handler: FeedHandler, rereading?: Rereading): Promise<void>;
   /** Takes nothing new, waits for what is under way, commits, leaves the group. */
   stop(deadline: AbortSignal): Promise<void>;
   /** Records that wait in the partitions of this member. */

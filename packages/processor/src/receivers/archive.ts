@@ -124,6 +124,7 @@ class ArchiveReceiver implements Component {
         while (rebuilt < until && !stopping.aborted) {
           rebuilt = await this.#handOnAgain(archive, rebuilt, { until, ...to });
         }
+        to.rebuilding?.rebuilt(origin, 0);
         await log.wait(cursor.position, stopping);
         await this.#handOn(log, origin, cursor, to.consumer);
         this.#runtime.report({ state: "ok" });

@@ -1,4 +1,4 @@
-import { CountersignError, errorCode, type SealedEvent } from "@countersign/model";
+import { CountersignError, type SealedEvent } from "@countersign/model";
 import {
   type Component,
   createRetry,
@@ -10,12 +10,13 @@ import {
   type PipelineInputs,
   type Decisions,
   type Consumer,
+  type Rebuilding,
   type ReceiverSpec,
   type Runtime,
 } from "@countersign/pipeline";
 import { kafkaOf } from "../kafka/client.ts";
-import type { FeedEvent } from "../kafka/kafkajs-feed.ts";
-import type { AuditFeed, FeedBatch, Outcome } from "../kafka/port.ts";
+import { FeedNotes } from "../kafka/feed-notes.ts";
+import type { AuditFeed, FeedBatch, Outcome, Rereading } from "../kafka/port.ts";
 import { placeOf, poisonLetter, readRecord } from "../kafka/record.ts";
 
 interface Config {
@@ -24,6 +25,7 @@ interface Config {
   readonly group: string;
   readonly session_timeout: string;
   readonly rebalance_timeout: string;
+  readonly max_reread: number;
 }
 
 /** Reads a topic as a member of a group. */
@@ -69,6 +71,14 @@ export const kafkaReceiver: ReceiverSpec = {
         default: "60s",
         description: "How long members may take to hand over their partitions.",
       },
+      max_reread: {
+        type: "integer",
+        minimum: 0,
+        maximum: 1_000_000_000,
+        default: 10_000_000,
+        description:
+          "Records of a partition, the newest, that are read again at most for a connector that rebuilds its state.",
+      },
     },
   },
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
@@ -81,6 +91,9 @@ class KafkaReceiver implements Component {
   readonly #config: Config;
   readonly #runtime: Runtime;
   readonly #pipelines: Consumer<Decisions>;
+  /** Of those, the ones whose end rebuilds its state of the log. */
+  readonly #rebuilt: readonly RebuiltInput[];
+  readonly #notes: FeedNotes;
   /** Letters are tried again until they are kept: the partition stands still for so long. */
   readonly #letters: Consumer<readonly Letter[]> & Component;
   #feed: AuditFeed | undefined;
@@ -88,8 +101,12 @@ class KafkaReceiver implements Component {
   constructor(config: Config, runtime: Runtime, next: PipelineInputs) {
     this.#config = config;
     this.#runtime = runtime;
+    this.#notes = new FeedNotes(runtime);
     const heads = next.decisions.map(({ consumer }) => consumer);
     this.#pipelines = measureReceiver(fanout(heads), runtime.id, runtime.metrics);
+    this.#rebuilt = next.decisions.flatMap(({ consumer, rebuilding }) =>
+      rebuilding === undefined ? [] : [{ consumer, rebuilding }],
+    );
     this.#letters = createRetry<readonly Letter[]>(
       { consume: (letters, signal) => this.#deposit(letters, signal) },
       { id: runtime.id, log: runtime.log },
@@ -97,7 +114,7 @@ class KafkaReceiver implements Component {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { client, topic, group, session_timeout, rebalance_timeout } = this.#config;
+    const { client, topic, group, session_timeout, rebalance_timeout, max_reread } = this.#config;
     const { id, service, metrics } = this.#runtime;
     const holder = kafkaOf(service.client(client));
     if (holder === undefined)
@@ -109,14 +126,43 @@ class KafkaReceiver implements Component {
         group,
         sessionTimeoutMs: durationMs(session_timeout),
         rebalanceTimeoutMs: durationMs(rebalance_timeout),
-        note: (event) => this.#note(event),
+        maxRereadRecords: max_reread,
+        note: (event) => this.#notes.note(event),
       },
       signal,
     );
     this.#feed = feed;
     const help = "Records of our partitions that the pipeline has not taken yet.";
     metrics.gauge("receiver_lag", help, { receiver: id }, () => feed.lag);
-    await feed.start((batch, cancelled) => this.#handOn(batch, cancelled));
+    await feed.start(
+      (batch, cancelled) =>
+        batch.again === true ? this.#handOnAgain(batch, cancelled) : this.#handOn(batch, cancelled),
+      this.#rereading(),
+    );
+  }
+
+  /** For everybody behind us at once: what one of them has already, it is not given. */
+  #rereading(): Rereading | undefined {
+    const { topic } = this.#config;
+    const all = this.#rebuilt.map(({ rebuilding }) => rebuilding);
+    const [one, ...others] = all;
+    if (one === undefined) return undefined;
+    return {
+      from: (partition) =>
+        others.reduce(
+          (least, other) => {
+            const from = other.rebuildFrom(topic, partition);
+            return from < least ? from : least;
+          },
+          one.rebuildFrom(topic, partition),
+        ),
+      complete: (partition) => {
+        for (const rebuilding of all) rebuilding.rebuilt(topic, partition);
+      },
+      released: (partition) => {
+        for (const rebuilding of all) rebuilding.released(topic, partition);
+      },
+    };
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
@@ -124,12 +170,38 @@ class KafkaReceiver implements Component {
     await this.#feed?.stop(deadline);
   }
 
-  /** Events first, letters after, as at intake; then the position may move. */
-  async #handOn({ topic, partition, records }: FeedBatch, signal: AbortSignal): Promise<Outcome> {
+  /** What the group is past, for those whose state lacks it. Its letters were kept, its receipts written. */
+  async #handOnAgain(batch: FeedBatch, signal: AbortSignal): Promise<Outcome> {
+    const { topic, partition, records } = batch;
+    const { last } = this.#rangeOf(batch);
+    for (const { consumer, rebuilding } of this.#rebuilt) {
+      const from = rebuilding.rebuildFrom(topic, partition);
+      const wanted = records.filter(({ offset }) => offset >= from);
+      const first = wanted[0]?.offset;
+      if (first === undefined) continue;
+      const events = wanted.flatMap((record) => {
+        const read = readRecord(record);
+        return "event" in read ? [read.event] : [];
+      });
+      const origin = { log: topic, partition, first, last };
+      await consumer.consume({ events, origin, again: true }, signal);
+    }
+    this.#notes.reread(partition, records.length, last);
+    return { done: last };
+  }
+
+  #rangeOf({ records }: FeedBatch): { readonly first: bigint; readonly last: bigint } {
     const first = records[0]?.offset;
     const last = records.at(-1)?.offset;
     if (first === undefined || last === undefined)
       throw new CountersignError("BUG", `${this.#runtime.id}: an empty batch`);
+    return { first, last };
+  }
+
+  /** Events first, letters after, as at intake; then the position may move. */
+  async #handOn(batch: FeedBatch, signal: AbortSignal): Promise<Outcome> {
+    const { topic, partition, records } = batch;
+    const { first, last } = this.#rangeOf(batch);
     const events: SealedEvent[] = [];
     const letters: Letter[] = [];
     for (const record of records) {
@@ -159,71 +231,10 @@ class KafkaReceiver implements Component {
     const { id, metrics } = this.#runtime;
     metrics.counter("receiver_poison_records", help, { receiver: id }).add(letters.length);
   }
+}
 
-  #note(event: FeedEvent): void {
-    const { log, metrics, id } = this.#runtime;
-    const labels = { receiver: id };
-    switch (event.kind) {
-      case "joined":
-        metrics.counter("receiver_rebalances", "Assignments of partitions.", labels).add();
-        log.info("reads partitions", { partitions: event.partitions.join(",") || "none" });
-        this.#runtime.report({ state: "ok" });
-        return;
-      case "lost":
-        this.#lost(event.fault.kind === "forbidden" || event.fault.kind === "missing");
-        log.warn("lost the group, joins again", { reason: event.fault.type });
-        return;
-      case "skipped":
-        metrics
-          .counter(
-            "receiver_skipped_offsets",
-            "Offsets that had nothing to read: expired, or foreign marks.",
-            labels,
-          )
-          .add(Number(event.offsets));
-        log.error("offsets are missing: did records expire before they were read?", {
-          partition: event.partition,
-          offsets: Number(event.offsets),
-        });
-        return;
-      case "uncommitted":
-        log.warn("a position could not be stored; the next one covers it", {
-          partition: event.partition,
-          reason: event.fault.type,
-        });
-        return;
-      case "handed_back":
-      case "halted":
-        this.#refused(event);
-        return;
-      default:
-        event satisfies never;
-    }
-  }
-
-  #lost(needsSomebody: boolean): void {
-    this.#runtime.report(
-      needsSomebody
-        ? { state: "failed", detail: "the user may not read the topic, or it is not there" }
-        : { state: "degraded", detail: "the group was lost and is joined again" },
-    );
-  }
-
-  #refused(event: Extract<FeedEvent, { kind: "handed_back" | "halted" }>): void {
-    const { log } = this.#runtime;
-    const halted = event.kind === "halted";
-    if (!halted && errorCode(event.error) === "CANCELLED") return;
-    this.#runtime.report({
-      state: halted ? "failed" : "degraded",
-      detail: halted
-        ? "a partition stands still after a fault of ours"
-        : "the pipeline does not take a partition; it is tried again",
-    });
-    const { partition, error } = event;
-    log.warn(halted ? "a partition stands still" : "a partition pauses", {
-      partition,
-      code: errorCode(error) ?? "unknown",
-      reason: error instanceof Error ? error.message : "not an error",
-    });
-  }
+/** A pipeline whose end rebuilds its state. */
+interface RebuiltInput {
+  readonly consumer: Consumer<Decisions>;
+  readonly rebuilding: Rebuilding;
 }

@@ -23,6 +23,12 @@ export interface Part {
   saved: bigint;
   /** The first position that has to be read for its state. */
   readonly wants: bigint;
+  /** We read it, and the state is as far as the log was read: what is overdue can be told. */
+  readonly live: boolean;
+  /** From now on it is. What the clock said before counts no more. */
+  goOn(): void;
+  /** It is read again, or by somebody else: the state is behind. */
+  stand(): void;
   /** The events of a batch that were not looked at before. */
   unseen(batch: Decisions, origin: Origin): readonly SealedEvent[];
   /** Takes note of findings that are in the log already. */
@@ -70,6 +76,7 @@ class LogPart implements Part {
   #watch: Watch;
   #position: bigint;
   #lastHash: string;
+  #live = false;
   /** No batch came yet. */
   #fresh = true;
 
@@ -97,6 +104,19 @@ class LogPart implements Part {
     return this.#position > 0n && this.#fresh ? this.#position - 1n : this.#position;
   }
 
+  get live(): boolean {
+    return this.#live;
+  }
+
+  goOn(): void {
+    if (!this.#live) this.#watch = createWatch(this.#options.rules, this.#watch.state);
+    this.#live = true;
+  }
+
+  stand(): void {
+    this.#live = false;
+  }
+
   unseen({ events }: Decisions, { first, last }: Origin): readonly SealedEvent[] {
     const wasFresh = this.#fresh;
     this.#fresh = false;
@@ -117,8 +137,12 @@ class LogPart implements Part {
     this.#told.clear();
   }
 
+  /** Somebody else may have told what we could not. */
   heard({ event }: SealedEvent): void {
-    if (kindOf(event.type) === "finding") this.#remember(event.id);
+    if (kindOf(event.type) !== "finding") return;
+    this.#remember(event.id);
+    const waiting = this.outbox.findIndex((finding) => finding.event.id === event.id);
+    if (waiting >= 0) this.outbox.splice(waiting, 1);
   }
 
   reached(last: SealedEvent | undefined, origin: Origin): void {
