@@ -68,6 +68,9 @@ export function propertiesOf(of: {
     "share.coordinator.state.topic.replication.factor": replicas,
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    // A broker that was away leads again soon after it is back, without being asked: leaders move more often than brokers die.
+    "leader.imbalance.check.interval.seconds": "5",
+    "leader.imbalance.per.broker.percentage": "0",
     // A client that lets topics come into being by themselves would show here.
     "auto.create.topics.enable": "true",
     "broker.session.timeout.ms": "4000",
