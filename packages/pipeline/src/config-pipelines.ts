@@ -4,7 +4,7 @@ import type { Config, Configured, ConfiguredPipeline } from "./config.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
 import { checkConnectors } from "./config-connectors.ts";
-import { checkLoops } from "./config-loops.ts";
+import { checkBoxes, checkLoops } from "./config-loops.ts";
 import { type ConfigShape, type PipelineShape, SECTION } from "./config-shape.ts";
 import type { BatchKind, Signal } from "./consumer.ts";
 import type {
@@ -45,6 +45,13 @@ export function checkPipelines(
   checkReceiptBox(shape, context);
   checkConnectors(pipelines, components, report);
   checkLoops(pipelines, components, report);
+  const { deadLetter, quarantine, receipts } = shape;
+  const boxes = [
+    ["dead_letter", deadLetter],
+    ["quarantine", quarantine],
+    ["receipts", receipts],
+  ] as const;
+  checkBoxes(boxes, pipelines, { components, report });
   const used = usedIds(shape, components);
   // A name that is wrong leaves another one unused: that is one thing to mend.
   if (!report.hasProblems()) warnUnused(used, context);
@@ -337,6 +344,7 @@ function pick(
     extensions: only(components.of.extension, used.extension),
     clients: only(components.of.client, used.client),
     pipelines,
+    drainTimeoutMs: shape.drainTimeoutMs,
     ...(shape.deadLetter === undefined ? {} : { deadLetter: shape.deadLetter }),
     ...(shape.quarantine === undefined ? {} : { quarantine: shape.quarantine }),
     ...(shape.receipts === undefined ? {} : { receipts: shape.receipts }),

@@ -3,6 +3,7 @@ import { nearestName } from "@countersign/model/document";
 import { parseComponentId } from "./component-id.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
 import type { ComponentKind } from "./spec.ts";
+import { parseDuration } from "./units.ts";
 
 /** A pipeline as written. */
 export interface PipelineShape {
@@ -21,6 +22,7 @@ export interface ConfigShape {
   readonly deadLetter?: string;
   readonly quarantine?: string;
   readonly receipts?: string;
+  readonly drainTimeoutMs: number;
 }
 
 /** Section of each kind. */
@@ -34,8 +36,18 @@ export const SECTION: Readonly<Record<ComponentKind, string>> = {
 };
 
 const TOP = [...Object.values(SECTION), "service"];
-const SERVICE = ["extensions", "dead_letter", "quarantine", "receipts", "pipelines"];
+const SERVICE = [
+  "extensions",
+  "dead_letter",
+  "quarantine",
+  "receipts",
+  "drain_timeout",
+  "pipelines",
+];
 const PIPELINE = ["receivers", "processors", "exporters", "on_full"];
+
+/** Whoever stops a service (a supervisor, Kubernetes) waits a while and then kills it. */
+const DRAIN_MS = { least: 1000, default: 10_000, most: 10 * 60_000 } as const;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -63,6 +75,7 @@ export function checkShape(value: unknown, report: ConfigReport): ConfigShape | 
     },
     extensions: ids(service["extensions"], ["service", "extensions"], report),
     pipelines: pipelinesOf(service["pipelines"], report),
+    drainTimeoutMs: drainOf(service["drain_timeout"], report),
     ...(deadLetter === undefined ? {} : { deadLetter }),
     ...(quarantine === undefined ? {} : { quarantine }),
     ...(receipts === undefined ? {} : { receipts }),
@@ -148,6 +161,20 @@ function idAt(value: unknown, path: ConfigPath, report: ConfigReport): string | 
   if (typeof value === "string" && parseComponentId(value) !== undefined) return value;
   report.problem(path, "not a component id", "use `type` or `type/name`, for example `file/siem`");
   return undefined;
+}
+
+function drainOf(value: unknown, report: ConfigReport): number {
+  if (value === undefined) return DRAIN_MS.default;
+  const ms = typeof value === "string" ? parseDuration(value) : undefined;
+  if (ms !== undefined && ms >= DRAIN_MS.least && ms <= DRAIN_MS.most) return ms;
+  const message =
+    ms === undefined ? "not a duration" : "not a time that a stop can be given: 1s to 10m";
+  report.problem(
+    ["service", "drain_timeout"],
+    message,
+    "write it with its unit, for example `30s`",
+  );
+  return DRAIN_MS.default;
 }
 
 function pipelinesOf(value: unknown, report: ConfigReport): readonly PipelineShape[] {

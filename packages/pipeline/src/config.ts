@@ -48,6 +48,8 @@ export interface Config {
   /** Connections that components share, by their free names. */
   readonly clients: ReadonlyMap<string, Configured<ClientSpec>>;
   readonly pipelines: readonly ConfiguredPipeline[];
+  /** How long a stop may take to bring what is under way to its end. */
+  readonly drainTimeoutMs: number;
   /** Exporters that keep what can never be accepted, and what must not go on. */
   readonly deadLetter?: string;
   readonly quarantine?: string;

@@ -120,6 +120,11 @@ export interface SpecBase {
   check?(config: never): readonly ConfigFault[];
   /** Other components that the configuration names. */
   references?(config: never): readonly Reference[];
+  /**
+   * What a receiver reads, or an exporter writes, outside of this service: names that are equal where it is the same thing.
+   * Together with pipelines this can make a loop. `settingsOf` gives the settings of a client.
+   */
+  streams?(config: never, settingsOf: (client: string) => unknown): readonly string[];
 }
 
 /** Data comes in here. */

@@ -34,9 +34,6 @@ const EXIT = {
   config: 78,
 } as const;
 
-/** Time to drain. */
-const STOP_MS = 10_000;
-
 const CANNOT_WRITE: ReadonlySet<string> = new Set(
   ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "EEXIST"], // EEXIST: a file where a directory should be
 );
@@ -53,12 +50,19 @@ export async function runProcessor(options: RunOptions): Promise<number> {
   if (typeof usable === "number") return usable;
   const telemetry = await startTelemetry({ config: usable.config, env, log });
   const traced = telemetry === undefined ? {} : { trace: telemetry.trace };
-  const code = await serve(options, log, () => createService(usable.config, { logger, ...traced }));
+  const { drainTimeoutMs } = usable.config;
+  const code = await serve({ ...options, drainTimeoutMs }, log, () =>
+    createService(usable.config, { logger, ...traced }),
+  );
   await telemetry?.shutdown();
   return code;
 }
 
-async function serve(options: RunOptions, log: Logger, create: () => Service): Promise<number> {
+async function serve(
+  options: RunOptions & { readonly drainTimeoutMs: number },
+  log: Logger,
+  create: () => Service,
+): Promise<number> {
   let service: Service;
   try {
     service = create();
@@ -70,7 +74,7 @@ async function serve(options: RunOptions, log: Logger, create: () => Service): P
   log.info("running", service.endpoints);
   options.started?.(service);
   await untilAborted(options.signal);
-  return await drain(service, log);
+  return await drain(service, log, options.drainTimeoutMs);
 }
 
 async function readUsable(options: RunOptions, log: Logger): Promise<UsableConfig | number> {
@@ -97,10 +101,10 @@ async function readUsable(options: RunOptions, log: Logger): Promise<UsableConfi
   }
 }
 
-async function drain(service: Service, log: Logger): Promise<number> {
+async function drain(service: Service, log: Logger, drainTimeoutMs: number): Promise<number> {
   log.info("stopping");
   try {
-    await service.stop(AbortSignal.timeout(STOP_MS));
+    await service.stop(AbortSignal.timeout(drainTimeoutMs));
     log.info("stopped");
     return EXIT.done;
   } catch (error) {

@@ -18,6 +18,7 @@ import type { Compression } from "../kafka/kafkajs-producer.ts";
 import { partitionOf } from "../kafka/partitioner.ts";
 import type { LogRecord } from "../kafka/port.ts";
 import { eventRecord, letterRecord, receiptRecord } from "../kafka/record.ts";
+import { topicStreams } from "../kafka/settings.ts";
 
 interface Config {
   readonly client: string;
@@ -68,6 +69,7 @@ export const kafkaExporter: ExporterSpec = {
     },
   },
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
+  streams: topicStreams,
   create: (config: Config, runtime) => new KafkaExporter(config, runtime),
 };
 

@@ -185,3 +185,12 @@ export function connectionOf(id: string, config: ClientConfig): Connection {
     requestTimeoutMs: durationMs(config.request_timeout),
   };
 }
+
+/** A topic as every broker of its cluster has it: two clients with a broker in common mean the same one. */
+export function topicStreams(
+  { client, topic }: { readonly client: string; readonly topic: string },
+  settingsOf: (client: string) => unknown,
+): readonly string[] {
+  const { brokers } = settingsOf(client) as ClientConfig;
+  return brokers.map((broker) => `kafka ${broker.toLowerCase()}/${topic}`);
+}

@@ -18,6 +18,7 @@ import { kafkaOf } from "../kafka/client.ts";
 import { FeedNotes } from "../kafka/feed-notes.ts";
 import type { AuditFeed, FeedBatch, Outcome, Rereading } from "../kafka/port.ts";
 import { placeOf, poisonLetter, readRecord } from "../kafka/record.ts";
+import { topicStreams } from "../kafka/settings.ts";
 
 interface Config {
   readonly client: string;
@@ -82,6 +83,7 @@ export const kafkaReceiver: ReceiverSpec = {
     },
   },
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
+  streams: topicStreams,
   create: (config: Config, runtime, next) => new KafkaReceiver(config, runtime, next),
 };
 
