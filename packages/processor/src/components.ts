@@ -10,6 +10,7 @@ import { memoryExporter } from "./exporters/memory.ts";
 import { otlpHttpExporter } from "./exporters/otlp-http.ts";
 import { syslogExporter } from "./exporters/syslog.ts";
 import { splunkHecExporter } from "./exporters/splunk-hec.ts";
+import { webhookExporter } from "./exporters/webhook.ts";
 import { bearerAuthExtension } from "./extensions/bearer-auth.ts";
 import { consoleExtension } from "./extensions/console.ts";
 import { healthCheckExtension } from "./extensions/health-check.ts";
@@ -40,6 +41,7 @@ export const COMPONENTS: readonly ComponentSpec[] = [
   otlpHttpExporter,
   syslogExporter,
   splunkHecExporter,
+  webhookExporter,
   debugExporter,
   bearerAuthExtension,
   healthCheckExtension,

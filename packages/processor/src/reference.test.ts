@@ -37,6 +37,7 @@ test.each(examples.map(([, kind = "", type = "", yaml = ""]) => ({ kind, type, y
     const { problems } = validateConfig(`${yaml}service: { pipelines: {} }\n`, "example", {
       KAFKA_PASSWORD: "secret",
       SPLUNK_HEC_TOKEN: "secret",
+      WEBHOOK_SECRET: "a-secret-of-at-least-32-characters",
     });
     const ofSettings = problems.filter(
       ({ path, message }) =>

@@ -1,5 +1,7 @@
 // Every exporter against the one contract, each with its real destination.
 import { readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { openArchive } from "@countersign/archive";
 import { type LogFields, silentLogger } from "@countersign/model";
@@ -23,6 +25,7 @@ import {
   sender,
   SIGNAL,
   SPLUNK,
+  WEBHOOK,
 } from "../testing/exporters.ts";
 import { SYSLOG_DEFAULTS, strictReceiver } from "../testing/syslog-receiver.ts";
 import { fakeHec } from "../testing/fake-hec.ts";
@@ -35,6 +38,7 @@ import { memoryExporter, tracesOf } from "./memory.ts";
 import { otlpHttpExporter } from "./otlp-http.ts";
 import { syslogExporter } from "./syslog.ts";
 import { splunkHecExporter } from "./splunk-hec.ts";
+import { webhookExporter } from "./webhook.ts";
 
 // Kafka is held to the contract with a real broker: test/services/kafka.test.ts.
 const COVERED = new Set<string>(["kafka"]);
@@ -286,6 +290,39 @@ async function hecFixture(ack: AckMode): Promise<ExporterFixture<Decisions>> {
     },
   };
 }
+
+contract<Decisions>(webhookExporter, "webhook", async () => {
+  const stored = new Set<string>();
+  let mood: DestinationMood = "well";
+  let refused: string | undefined;
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const ids = (JSON.parse(Buffer.concat(chunks).toString()) as { id: string }[]).map(
+        ({ id }) => id,
+      );
+      refused ??= ids[0];
+      const isBad = mood === "permanent" || (mood === "partial" && ids.includes(refused ?? ""));
+      const status = mood === "transient" ? 503 : isBad ? 422 : 204;
+      if (status === 204) for (const id of ids) stored.add(id);
+      response.writeHead(status).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  return {
+    create: () =>
+      webhookExporter.create({ ...WEBHOOK, endpoint } as never, runtimeOf("webhook")) as Component &
+        Consumer<Decisions>,
+    batch: newEvents,
+    delivered: ({ events }) => events.filter(({ event }) => stored.has(event.id)).length,
+    mood: (next) => void (mood = next),
+    moods: ["well", "transient", "permanent", "partial"],
+    close: () =>
+      new Promise<void>((resolve) => (server.close(() => resolve()), server.closeAllConnections())),
+  };
+});
 
 test("every exporter of this build is here", () => {
   const types = COMPONENTS.filter(({ kind }) => kind === "exporter").map(({ type }) => type);

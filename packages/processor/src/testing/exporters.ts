@@ -112,6 +112,19 @@ export const SPLUNK = {
   max_events: 1000,
 };
 
+/** Settings of `webhook`, but for the endpoint. */
+export const WEBHOOK = {
+  insecure: false,
+  timeout: "2s",
+  compression: "none",
+  retry: { initial: "1ms", max: "5ms" },
+  keys: [{ id: "test", secret: "a-secret-of-at-least-32-characters" }],
+  format: "native",
+  headers: {},
+  max_body: "1MiB",
+  max_events: 1000,
+};
+
 export function sender(
   endpoint: string,
   metrics = createMetrics(),
