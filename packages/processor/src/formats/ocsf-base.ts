@@ -1,4 +1,5 @@
-// What all our OCSF events have in common (1.8.0, class API Activity).
+// What all our OCSF events have in common (1.8.0, class API Activity). What OCSF has no home for stands under `unmapped`, where
+// members that are `undefined` are left out by JSON; elsewhere the schema wants them not to be there.
 import type { CountersignEvent, SealedEvent } from "@countersign/model";
 import type { Gist, Result, Severity } from "./gist.ts";
 import { unformula } from "./text.ts";
@@ -87,11 +88,6 @@ export function provenance(
 function sequenceOf(event: CountersignEvent): Bag | undefined {
   const chain = "chain" in event.data ? event.data.chain : undefined;
   return chain === undefined ? undefined : { sequence: chain.seq };
-}
-
-/** What OCSF 1.8.0 has no home for, under our own names; members that are `undefined` are not there. */
-export function unmapped(members: Bag): Bag {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
 /** Place in the chain, member by member: what a later version adds passes unmapped. */

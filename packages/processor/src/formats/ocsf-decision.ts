@@ -17,7 +17,6 @@ import {
   profilesOf,
   provenance,
   traceOf,
-  unmapped,
 } from "./ocsf-base.ts";
 
 type Data = DecisionEvent["data"];
@@ -159,7 +158,7 @@ function observablesOf({ human, checks }: Data): readonly Bag[] {
 function unmappedOf(event: DecisionEvent): Bag {
   const { data, traceparent } = event;
   const { call, human, agent, list } = data;
-  return unmapped({
+  return {
     mode: data.mode,
     decision: data.decision,
     effect: data.effect,
@@ -183,12 +182,12 @@ function unmappedOf(event: DecisionEvent): Bag {
     checks: data.checks?.map(checkOf),
     duration_us: data.durationUs,
     chain: chainOf(event),
-  });
+  };
 }
 
 /** A check whole: OCSF's authorization has no place for its subject, nor for what tells one answer from a later one. */
 function checkOf(check: Check): Bag {
-  return unmapped({
+  return {
     permission: check.permission,
     resource: pairOf(check.resource),
     subject: pairOf(check.subject),
@@ -199,7 +198,7 @@ function checkOf(check: Check): Bag {
     expires_at: check.expiresAt,
     context_keys: check.contextKeys,
     duration_us: check.durationUs,
-  });
+  };
 }
 
 function pairOf({ type, id }: ObjectRef): string {

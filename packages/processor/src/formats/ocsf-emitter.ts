@@ -20,7 +20,6 @@ import {
   profilesOf,
   provenance,
   traceOf,
-  unmapped,
 } from "./ocsf-base.ts";
 import { endpointOf, serviceOf } from "./ocsf-decision.ts";
 
@@ -45,7 +44,7 @@ export function outcomeActivity(sealed: SealedEvent, event: OutcomeEvent, gist: 
     },
     src_endpoint: { name: data.chain.emitter },
     ...traceOf(traceparent),
-    unmapped: unmapped({
+    unmapped: {
       status,
       tool: described(call.name),
       name_withheld: call.nameWithheld,
@@ -53,7 +52,7 @@ export function outcomeActivity(sealed: SealedEvent, event: OutcomeEvent, gist: 
       trace_flags: traceparent?.slice(53),
       duration_us: data.durationUs,
       chain: chainOf(event),
-    }),
+    },
   };
 }
 
@@ -64,7 +63,7 @@ export function startActivity(sealed: SealedEvent, event: StartEvent, gist: Gist
   return {
     ...ofItself(sealed, gist, { activity: "Start", server, detail: `mode ${data.mode}` }),
     policy: { uid: policy.digest, is_applied: data.mode === "enforce" },
-    unmapped: unmapped({
+    unmapped: {
       epoch_number: data.epochNumber,
       previous:
         previous === undefined
@@ -88,7 +87,7 @@ export function startActivity(sealed: SealedEvent, event: StartEvent, gist: Gist
       })),
       audit_denied: data.auditDenied,
       chain: chainOf(event),
-    }),
+    },
   };
 }
 
@@ -97,7 +96,7 @@ export function heartbeatActivity(sealed: SealedEvent, event: HeartbeatEvent, gi
   const { uptimeMs, counters, journal } = event.data;
   return {
     ...ofItself(sealed, gist, { activity: "Heartbeat" }),
-    unmapped: unmapped({
+    unmapped: {
       uptime_ms: uptimeMs,
       counters: countersOf(counters),
       journal: {
@@ -106,7 +105,7 @@ export function heartbeatActivity(sealed: SealedEvent, event: HeartbeatEvent, gi
         oldest_unacknowledged_ms: journal.oldestUnacknowledgedMs,
       },
       chain: chainOf(event),
-    }),
+    },
   };
 }
 
@@ -115,7 +114,7 @@ export function lostActivity(sealed: SealedEvent, event: LostEvent, gist: Gist):
   const { what, count, reason, records, calls } = event.data;
   return {
     ...ofItself(sealed, gist, { activity: "Lose", detail: reason }),
-    unmapped: unmapped({
+    unmapped: {
       what,
       count,
       reason,
@@ -125,7 +124,7 @@ export function lostActivity(sealed: SealedEvent, event: LostEvent, gist: Gist):
           : { epoch: records.epoch, from_seq: records.fromSeq, to_seq: records.toSeq },
       calls: calls === undefined ? undefined : { since: calls.since, until: calls.until },
       chain: chainOf(event),
-    }),
+    },
   };
 }
 
@@ -134,12 +133,12 @@ export function stopActivity(sealed: SealedEvent, event: StopEvent, gist: Gist):
   const { reason, uptimeMs, counters } = event.data;
   return {
     ...ofItself(sealed, gist, { activity: "Stop", detail: reason }),
-    unmapped: unmapped({
+    unmapped: {
       reason,
       uptime_ms: uptimeMs,
       counters: countersOf(counters),
       chain: chainOf(event),
-    }),
+    },
   };
 }
 

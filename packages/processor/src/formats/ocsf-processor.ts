@@ -1,7 +1,7 @@
 // What a processor makes, in OCSF: both are there because somebody should look.
 import type { FindingEvent, SealedEvent, WithheldEvent } from "@countersign/model";
 import type { Gist } from "./gist.ts";
-import { type Bag, classify, provenance, unmapped } from "./ocsf-base.ts";
+import { type Bag, classify, provenance } from "./ocsf-base.ts";
 
 const PROCESSOR = "Countersign processor";
 
@@ -46,7 +46,7 @@ export function findingActivity(sealed: SealedEvent, event: FindingEvent, gist: 
     api: { operation: "find", service: { name: PROCESSOR } },
     src_endpoint: { name: of.emitter ?? of.source ?? event.source },
     ...(policy === undefined ? undefined : { policy: { uid: policy.digest } }),
-    unmapped: unmapped({
+    unmapped: {
       of: ofOf(of),
       missing:
         missing === undefined
@@ -54,10 +54,10 @@ export function findingActivity(sealed: SealedEvent, event: FindingEvent, gist: 
           : { what: missing.what, from: missing.from, to: missing.to },
       expected_hash: expected,
       clock,
-    }),
+    },
   };
 }
 
 function ofOf({ emitter, epoch, seq, hash, id, source }: FindingEvent["data"]["of"]): Bag {
-  return unmapped({ emitter, epoch, seq, hash, id, source });
+  return { emitter, epoch, seq, hash, id, source };
 }

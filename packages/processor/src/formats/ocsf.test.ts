@@ -7,6 +7,7 @@ import { silentLogger } from "@countersign/model";
 import { Ajv } from "ajv";
 import { expect, test } from "vitest";
 import { ocsfValidator } from "../../scripts/ocsf-validator.ts";
+import { eventCarriers, type LogsRequest } from "../otlp/event-carriers.ts";
 import { decodeJson } from "../otlp/decode-json.ts";
 import { LOGS_REQUEST } from "../otlp/message.ts";
 import { intakeProcessor } from "../processors/intake.ts";
@@ -52,7 +53,8 @@ test("OTLP in, OCSF out: the contract's request", async () => {
     runtime,
     next as never,
   ) as unknown as Consumer<Logs>;
-  await intake.consume(decodeJson<Logs>(text, LOGS_REQUEST).value, new AbortController().signal);
+  const records = eventCarriers(decodeJson<LogsRequest>(text, LOGS_REQUEST).value);
+  await intake.consume({ records }, new AbortController().signal);
   const lines = events.map((event) => Buffer.from(ocsfFormat.line(event) ?? []).toString("utf8"));
   expect(lines).toHaveLength(1);
   await expect(

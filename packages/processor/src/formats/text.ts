@@ -5,12 +5,15 @@ import { CountersignError, UNSAFE_RANGES } from "@countersign/model";
 const UNFIT = new RegExp(`[${UNSAFE_RANGES}\\u2028\\u2029]|^ | $`, "u");
 const UNFIT_ALL = new RegExp(UNFIT.source, "gu");
 
+// Printable ASCII without a space at an end: nothing to do. The common case, decided in one pass.
+const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
+
 /**
  * The text with every character that ends a line, steers a terminal or cannot be seen as `\u{HEX}`. Events are sealed like
  * this (contract, section 3), so of a true event nothing but U+2028, U+2029 and a space at an end changes.
  */
 export function visible(text: string): string {
-  return UNFIT.test(text) ? text.replace(UNFIT_ALL, toHex) : text;
+  return PLAIN.test(text) || !UNFIT.test(text) ? text : text.replace(UNFIT_ALL, toHex);
 }
 
 function toHex(character: string): string {
