@@ -3,10 +3,13 @@ import {
   type Component,
   type Consumer,
   type Decisions,
+  DURATION_SCHEMA,
+  durationMs,
   type ExporterSpec,
   type Letter,
   type LetterBox,
   parseComponentId,
+  type Queryable,
   type Receipt,
   type ReceiptBox,
   type Runtime,
@@ -17,12 +20,15 @@ import type { Format } from "../formats/format.ts";
 import { FORMAT_NAMES, FORMATS, type FormatName } from "../formats/formats.ts";
 import { letterLine, receiptLine } from "./letter-line.ts";
 import { type LineFile, openLineFile } from "./line-file.ts";
+import { lineEvent, linesOf } from "./line-search.ts";
 
 interface Config {
   readonly directory: string;
   readonly format: FormatName;
   readonly mode: string;
   readonly max_file_size: string;
+  readonly rotate_every?: string;
+  readonly max_files?: number;
 }
 
 /** Events as lines, in any format. */
@@ -63,12 +69,24 @@ export const fileExporter: ExporterSpec = {
         default: "64MiB",
         description: "A new file is started beyond it: 64MiB.",
       },
+      rotate_every: {
+        ...DURATION_SCHEMA,
+        description:
+          "The first line after this time starts a new file: 24h. Absent: only the size counts.",
+      },
+      max_files: {
+        type: "integer",
+        minimum: 1,
+        maximum: 1_000_000,
+        description:
+          "Files that may be there; then lines are refused until some are moved away. Nothing is ever deleted. Absent: no limit.",
+      },
     },
   },
   create: (config: Config, runtime) => new FileExporter(config, runtime),
 };
 
-class FileExporter implements Component, Consumer<Decisions>, LetterBox, ReceiptBox {
+class FileExporter implements Component, Consumer<Decisions>, LetterBox, ReceiptBox, Queryable {
   readonly #config: Config;
   readonly #runtime: Runtime;
   readonly #format: Format;
@@ -82,6 +100,7 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox, Receipt
 
   async start(): Promise<void> {
     const { id, beside } = this.#runtime;
+    const { max_file_size, rotate_every, max_files } = this.#config;
     const parsed = parseComponentId(id);
     const base = parsed?.name ?? parsed?.type ?? "file";
     this.#file = await openLineFile({
@@ -89,7 +108,9 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox, Receipt
       directory: this.#config.directory,
       base: beside === undefined ? base : `${base}.${beside}`,
       mode: Number.parseInt(this.#config.mode, 8),
-      maxBytes: sizeBytes(this.#config.max_file_size),
+      maxBytes: sizeBytes(max_file_size),
+      ...(rotate_every === undefined ? {} : { maxAgeMs: durationMs(rotate_every) }),
+      ...(max_files === undefined ? {} : { maxFiles: max_files }),
     });
   }
 
@@ -128,11 +149,57 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox, Receipt
     await this.#append(receipts.map(receiptLine));
   }
 
-  #line(event: SealedEvent): Uint8Array | undefined | "invalid" {
+  /** Reads every file: a line is there, or it is not. */
+  async missing(events: readonly SealedEvent[], signal: AbortSignal): Promise<readonly number[]> {
+    const wanted = new Map<string, number[]>();
+    for (const [index, event] of events.entries()) {
+      const line = this.#mapped(event);
+      if (line === undefined || line === "invalid") continue;
+      const text = Buffer.from(line).toString("utf8");
+      wanted.set(text, [...(wanted.get(text) ?? []), index]);
+    }
+    for await (const line of this.#lines(signal)) {
+      wanted.delete(line);
+      if (wanted.size === 0) break;
+    }
+    return [...wanted.values()].flat().toSorted((a, b) => a - b);
+  }
+
+  async *held(
+    { fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number },
+    signal: AbortSignal,
+  ): AsyncIterable<string> {
+    for await (const line of this.#lines(signal)) {
+      const event = lineEvent(this.#config.format, line);
+      if (event !== undefined && event.timeMs >= fromMs && event.timeMs < untilMs) yield event.id;
+    }
+  }
+
+  async *#lines(signal: AbortSignal): AsyncIterable<string> {
+    const { id } = this.#runtime;
+    if (this.#file === undefined)
+      throw new CountersignError("UNAVAILABLE", `${id}: not started, or stopped`);
     try {
-      const line = this.#format.line(event);
-      if (line === undefined) this.#countUnmapped();
-      return line;
+      for await (const line of linesOf(await this.#file.files())) {
+        throwIfAborted(signal, id);
+        yield line;
+      }
+    } catch (cause) {
+      if (errorCode(cause) !== undefined) throw cause;
+      const message = `${id}: cannot read ${this.#config.directory}; fix its permissions`;
+      throw new CountersignError("UNAVAILABLE", message, { cause });
+    }
+  }
+
+  #line(event: SealedEvent): Uint8Array | undefined | "invalid" {
+    const line = this.#mapped(event);
+    if (line === undefined) this.#countUnmapped();
+    return line;
+  }
+
+  #mapped(event: SealedEvent): Uint8Array | undefined | "invalid" {
+    try {
+      return this.#format.line(event);
     } catch (error) {
       if (errorCode(error) !== "INPUT_INVALID") throw error;
       return "invalid";

@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { openLineFile } from "./line-file.ts";
 
 const made: string[] = [];
@@ -88,6 +88,22 @@ test("a file that is nothing but a torn line is emptied; one of others is left a
   await file.close();
   expect(readFileSync(join(directory, "siem-00000007.jsonl"), "utf8")).toBe("a\n");
   expect(readFileSync(join(directory, "other-00000009.jsonl"), "utf8")).toBe("torn");
+});
+
+test("files start anew when the newest is old, also one of an earlier life", async () => {
+  const directory = scratch();
+  const first = await openLineFile(options(directory, { maxAgeMs: 3_600_000 }));
+  await first.append([line("one")]);
+  await first.append([line("two")]);
+  await first.close();
+  const later = Date.now() + 3_600_000;
+  vi.spyOn(Date, "now").mockReturnValue(later);
+  const second = await openLineFile(options(directory, { maxAgeMs: 3_600_000 }));
+  await second.append([line("three")]);
+  await second.append([line("four")]);
+  await second.close();
+  vi.restoreAllMocks();
+  expect(read(directory)).toEqual(["one\ntwo\n", "three\nfour\n"]);
 });
 
 test("a directory that cannot be made is UNAVAILABLE", async () => {

@@ -11,6 +11,10 @@ export interface LineFileOptions {
   /** Permission bits, whatever the umask. */
   readonly mode: number;
   readonly maxBytes: number;
+  /** A line goes into a new file when the newest is older, ms. Absent: only the size counts. */
+  readonly maxAgeMs?: number;
+  /** Files that may be there. At the limit lines are refused until some are moved away: nothing is deleted. Absent: no limit. */
+  readonly maxFiles?: number;
   /** Component id, for messages. */
   readonly id: string;
 }
@@ -19,6 +23,8 @@ export interface LineFileOptions {
 export interface LineFile {
   /** Resolves when the lines are on disk. Rejects UNAVAILABLE; the lines may then be there in part, so send them again. */
   append(lines: readonly Uint8Array[]): Promise<void>;
+  /** The files that are there, oldest first. */
+  files(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -37,17 +43,21 @@ export async function openLineFile(options: LineFileOptions): Promise<LineFile> 
   }
 }
 
-async function newest({ directory, base }: LineFileOptions): Promise<number> {
-  let highest = 0;
-  for (const name of await readdir(directory)) {
-    if (!name.startsWith(`${base}-`) || !name.endsWith(".jsonl")) continue;
+async function newest(options: LineFileOptions): Promise<number> {
+  return Math.max(0, ...(await numbersOf(options)));
+}
+
+async function numbersOf({ directory, base }: LineFileOptions): Promise<readonly number[]> {
+  const names = await readdir(directory);
+  return names.flatMap((name) => {
+    if (!name.startsWith(`${base}-`) || !name.endsWith(".jsonl")) return [];
     const digits = name.slice(base.length + 1, -".jsonl".length);
-    if (/^\d{8}$/.test(digits)) highest = Math.max(highest, Number(digits));
-  }
-  return highest;
+    return /^\d{8}$/.test(digits) ? [Number(digits)] : [];
+  });
 }
 
 function unavailable({ id, directory }: LineFileOptions, cause: unknown): CountersignError {
+  if (cause instanceof CountersignError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? "error";
   return new CountersignError(
     "UNAVAILABLE",
@@ -62,6 +72,7 @@ class RotatingFile implements LineFile {
   #handle: FileHandle | undefined;
   /** Bytes that a sync covered. */
   #size = 0;
+  #sinceMs = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: LineFileOptions, number: number) {
@@ -72,7 +83,8 @@ class RotatingFile implements LineFile {
   /** Goes on in the newest file. */
   async resume(): Promise<void> {
     const handle = await open(this.#path(), "r+");
-    const { size } = await handle.stat();
+    const { size, birthtimeMs } = await handle.stat();
+    this.#sinceMs = birthtimeMs;
     const whole = await endOfLastLine(handle, size);
     if (whole < size) {
       await handle.truncate(whole);
@@ -87,6 +99,11 @@ class RotatingFile implements LineFile {
     const run = this.#last.then(() => this.#append(lines));
     this.#last = run.catch(() => undefined);
     return run;
+  }
+
+  async files(): Promise<readonly string[]> {
+    const numbers = await numbersOf(this.#options);
+    return numbers.toSorted((a, b) => a - b).map((number) => this.#path(number));
   }
 
   async close(): Promise<void> {
@@ -110,11 +127,7 @@ class RotatingFile implements LineFile {
   }
 
   async #writable(bytes: number): Promise<FileHandle> {
-    if (
-      this.#handle !== undefined &&
-      this.#size > 0 &&
-      this.#size + bytes > this.#options.maxBytes
-    ) {
+    if (this.#handle !== undefined && this.#size > 0 && this.#isFull(bytes)) {
       await this.#handle.close();
       this.#handle = undefined;
     }
@@ -122,16 +135,31 @@ class RotatingFile implements LineFile {
     return this.#handle;
   }
 
+  #isFull(bytes: number): boolean {
+    const { maxBytes, maxAgeMs } = this.#options;
+    return (
+      this.#size + bytes > maxBytes ||
+      (maxAgeMs !== undefined && Date.now() - this.#sinceMs >= maxAgeMs)
+    );
+  }
+
   async #create(): Promise<FileHandle> {
+    const { id, directory, maxFiles } = this.#options;
+    if (maxFiles !== undefined && (await numbersOf(this.#options)).length >= maxFiles)
+      throw new CountersignError(
+        "UNAVAILABLE",
+        `${id}: ${directory} holds ${maxFiles} files, which is \`max_files\`; move some away, or raise it`,
+      );
     this.#number += 1;
     this.#size = 0;
+    this.#sinceMs = Date.now();
     const handle = await open(this.#path(), "wx", this.#options.mode);
     await handle.chmod(this.#options.mode);
-    const directory = await open(this.#options.directory, "r");
+    const folder = await open(directory, "r");
     try {
-      await directory.sync();
+      await folder.sync();
     } finally {
-      await directory.close();
+      await folder.close();
     }
     return handle;
   }
@@ -145,10 +173,10 @@ class RotatingFile implements LineFile {
     await handle.close().catch(() => undefined);
   }
 
-  #path(): string {
+  #path(number: number = this.#number): string {
     return join(
       this.#options.directory,
-      `${this.#options.base}-${String(this.#number).padStart(8, "0")}.jsonl`,
+      `${this.#options.base}-${String(number).padStart(8, "0")}.jsonl`,
     );
   }
 }
