@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createIdentity, type IdentityConfig, stateDirectory } from "@countersign/identity";
-import { createJournal, type JournalOptions } from "@countersign/journal";
+import { createJournal, type JournalOptions, type ShipTls } from "@countersign/journal";
 import { CountersignError, type GateKind, type Logger, type SdkCoverage } from "@countersign/model";
 import type { Checker } from "./check/checker.ts";
 import { createRelationshipsChecker } from "./check/relationships.ts";
@@ -81,6 +81,7 @@ function journalOptions(
 ): JournalOptions {
   const endpoint = options.otlp ?? env["COUNTERSIGN_OTLP_ENDPOINT"];
   const headers = shipHeaders(env);
+  const tls = shipTls(env);
   return {
     directory: options.journal ?? journalDirectory(env),
     env,
@@ -97,7 +98,13 @@ function journalOptions(
     ...(policy.heartbeatMs === undefined ? {} : { heartbeatMs: policy.heartbeatMs }),
     ...(endpoint === undefined || endpoint === ""
       ? {}
-      : { ship: headers === undefined ? { endpoint } : { endpoint, headers } }),
+      : {
+          ship: {
+            endpoint,
+            ...(headers === undefined ? {} : { headers }),
+            ...(tls === undefined ? {} : { tls }),
+          },
+        }),
     ...(options.log === undefined ? {} : { log: options.log }),
   };
 }
@@ -122,6 +129,23 @@ function shipHeaders(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> |
       headers[pair.slice(0, equals).trim().toLowerCase()] = decode(pair.slice(equals + 1).trim());
   }
   return headers;
+}
+
+/**
+ * Whom to trust: `OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE`, else the variable for all signals. Who we are is read for logs alone, as
+ * the headers are: the guard keeps those variables from the server behind it.
+ */
+function shipTls(env: NodeJS.ProcessEnv): ShipTls | undefined {
+  const caFile =
+    env["OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE"] || env["OTEL_EXPORTER_OTLP_CERTIFICATE"];
+  const certFile = env["OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE"];
+  const keyFile = env["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY"];
+  if (!caFile && !certFile && !keyFile) return undefined;
+  return {
+    ...(caFile ? { caFile } : {}),
+    ...(certFile ? { certFile } : {}),
+    ...(keyFile ? { keyFile } : {}),
+  };
 }
 
 function decode(value: string): string {

@@ -32,4 +32,5 @@ export {
   type JournalLimits,
   type JournalOptions,
   type ShipOptions,
+  type ShipTls,
 } from "./options.ts";

@@ -4,6 +4,7 @@ import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node
 import { CountersignError } from "@countersign/model";
 import type { ShipOptions } from "../options.ts";
 import { withoutTracing } from "./suppress-tracing.ts";
+import { createTlsFiles, type TlsFiles } from "./tls-files.ts";
 
 /** Longest wait for an answer. */
 const TIMEOUT_MS = 30_000;
@@ -40,12 +41,14 @@ class HttpPoster implements Poster {
   readonly target: string;
   private readonly url: URL;
   private readonly headers: Readonly<Record<string, string>>;
+  private readonly tls: TlsFiles | undefined;
   private loaded: { http: Http; agent: Agent } | undefined;
 
   constructor(options: ShipOptions) {
     this.url = logsUrl(options.endpoint);
     this.target = `${this.url.origin}${this.url.pathname}`;
     this.headers = options.headers ?? {};
+    this.tls = options.tls === undefined ? undefined : createTlsFiles(options.tls);
   }
 
   async post(body: string, signal: AbortSignal): Promise<Answer> {
@@ -57,6 +60,8 @@ class HttpPoster implements Poster {
         agent,
         signal,
         timeout: TIMEOUT_MS,
+        // The agent keeps connections apart by these: with a new certificate there are new ones.
+        ...this.tls?.(performance.now()),
         headers: {
           ...this.headers,
           "content-type": "application/json",

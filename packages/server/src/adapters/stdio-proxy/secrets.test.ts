@@ -18,6 +18,8 @@ test("the server gets the guard's environment without the guard's own, and its s
     PATH: "/bin",
     COUNTERSIGN_POLICY: "p.yaml",
     OTEL_EXPORTER_OTLP_LOGS_HEADERS: "authorization=ours",
+    OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE: "ours.crt",
+    OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY: "ours.key",
     SPICEDB_TOKEN: "ours",
     UPSTREAM: "theirs",
     TOKEN: "replaced",

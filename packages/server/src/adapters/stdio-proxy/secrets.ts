@@ -9,7 +9,11 @@ const MAX_SECRET_BYTES = 64 * 1_024;
  */
 const OWN_PREFIX = "COUNTERSIGN_";
 /** What opens the processor to whoever sends events. A server that could would write its own decisions. */
-const OWN_VARIABLES: readonly string[] = ["OTEL_EXPORTER_OTLP_LOGS_HEADERS"];
+const OWN_VARIABLES: readonly string[] = [
+  "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+  "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE",
+  "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+];
 const SPEC = /^([A-Za-z_][A-Za-z0-9_]*)=(env|file):(.+)$/s;
 
 /** How the environment of the server differs from the guard's. */
