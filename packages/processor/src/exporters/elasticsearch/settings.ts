@@ -63,9 +63,14 @@ export const ELASTICSEARCH_SETTINGS: JsonSchema = {
       additionalProperties: false,
       required: ["username", "password"],
       properties: {
-        username: { type: "string", pattern: "^[^:\\u0000-\\u001f]{1,256}$" },
+        username: {
+          type: "string",
+          pattern: "^[^:\\u0000-\\u001f]{1,256}$",
+          description: "The user.",
+        },
         password: {
           type: "string",
+          description: "The password, from ${env:…} or ${file:…}.",
           minLength: 1,
           maxLength: 1024,
           pattern: "^[^\\u0000-\\u001f]+$",
