@@ -199,6 +199,7 @@ test.each(WHOLES)(
 type Answer = Parameters<NonNullable<FakeElasticsearch["spoil"]>>[0];
 const SPOILED: readonly [string, (answer: Answer) => unknown][] = [
   ["an item is missing", (answer) => ({ ...answer, items: answer.items.slice(1) })],
+  ["the last item is missing", (answer) => ({ ...answer, items: answer.items.slice(0, -1) })],
   ["an item too many", (answer) => ({ ...answer, items: [...answer.items, answer.items[0]] })],
   ["no items", ({ errors }) => ({ errors })],
   ["other items", (answer) => ({ ...answer, items: answer.items.toReversed() })],
