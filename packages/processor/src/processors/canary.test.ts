@@ -6,6 +6,7 @@ import { decodeProto } from "../otlp/decode-proto.ts";
 import { encodeProto } from "../otlp/encode-proto.ts";
 import { TRACE_REQUEST } from "../otlp/message.ts";
 import { CLEAN_KEYS, cleanSpan } from "../testing/clean.ts";
+import { CLOSED_FORMS } from "./closed-forms.ts";
 import { ENCODINGS, plantedRequest } from "../testing/planted.ts";
 import { createRandom } from "../testing/random.ts";
 import { type PlainRules, wireRules } from "../testing/reference.ts";
@@ -115,6 +116,7 @@ test("what is taken out of spans without a secret", () => {
   // A number of 13 to 19 digits passes Luhn one time in ten, and a time in nanoseconds is one.
   expect((byKey.get("time.unix_nano") ?? 0) / CLEAN).toBeLessThan(0.12);
   byKey.delete("time.unix_nano");
+  for (const key of CLOSED_FORMS.keys()) expect(byKey.get(key)).toBeUndefined();
   const others = [...byKey.values()].reduce((sum, amount) => sum + amount, 0);
   expect(others / CLEAN).toBeLessThan(0.05);
   expect([...byKind.keys()].filter((kind) => kind !== "card" && kind !== "iban")).toEqual([]);

@@ -237,6 +237,32 @@ test("`allow` adds keys, and what it lets through is scanned", async () => {
   expect(spans[0]?.attributes).toEqual([{ key: "my.own", value: { stringValue: "mail [email]" } }]);
 });
 
+/** A card fires in both. */
+const ID = "019ab6c0-cba2-7107-8684-365503dad4bb";
+const DIGEST = "sha256:87cb720f86956b30498011198181fe816f4e1492ec88ed81f8baee0d15674a29";
+const CARDS = /7107-8684-365503|30498011198181/;
+
+async function redactOne(key: string, value: string | string[]): Promise<string> {
+  return (await redact(wire([{ name: "authorize", attributes: { [key]: value } }]))).text;
+}
+
+test("an event id and a policy's digest pass whatever their digits spell, and only in their own form", async () => {
+  expect(await redactOne("countersign.event.id", ID)).toContain(ID);
+  expect(await redactOne("countersign.policy.digest", DIGEST)).toContain(DIGEST);
+  const others: readonly (readonly [string, string | string[]])[] = [
+    ["countersign.event.id", DIGEST],
+    ["countersign.policy.digest", ID],
+    ["countersign.event.id", ID.toUpperCase()],
+    ["countersign.event.id", `${ID}\n`],
+    ["countersign.event.id", `${ID} ${ID}`],
+    ["countersign.policy.digest", DIGEST.slice(0, -1)],
+    ["countersign.event.id", [ID]],
+    ["countersign.permission", ID],
+  ];
+  const texts = await Promise.all(others.map(([key, value]) => redactOne(key, value)));
+  expect(texts.map((text) => CARDS.test(text))).toEqual(others.map(() => false));
+});
+
 test("every hit is counted by kind, once for each place", async () => {
   const fresh = createMetrics();
   const next: Consumer<Traces> = { consume: () => Promise.resolve() };

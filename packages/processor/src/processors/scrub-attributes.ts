@@ -2,6 +2,7 @@
 import { suspectText } from "@countersign/model";
 import { KEY_VALUE } from "../otlp/message.ts";
 import { type AllowedKeys, KEY_RULE } from "./allowed-keys.ts";
+import { CLOSED_FORMS } from "./closed-forms.ts";
 import type { Pseudonym } from "./pseudonym.ts";
 import type { ScrubPass } from "./scrub-pass.ts";
 import { type PairRule, ValueScrub } from "./scrub-values.ts";
@@ -85,7 +86,7 @@ export class AttributeScrub {
       const start = index.body(key);
       const end = index.end(key);
       const rule = this.#rules.keys.find(bytes, start, end);
-      if (rule === KEY_RULE.pass) return "scan";
+      if (rule === KEY_RULE.pass) return CLOSED_FORMS.get(text) ?? "scan";
       if (rule === KEY_RULE.pseudonymise) return { attribute: text };
       // What is behind an allowed prefix is the sender's text, so it is scanned like any other.
       if (this.#hasPrefix(start, end) && KEY_FORM.test(text) && words.redact(text) === text) {

@@ -7,6 +7,7 @@ import {
   KEY_VALUE_LIST,
   type Message,
 } from "../otlp/message.ts";
+import type { ClosedForm } from "./closed-forms.ts";
 import type { Pseudonym } from "./pseudonym.ts";
 import type { ScrubPass } from "./scrub-pass.ts";
 import { REDACT_BOUNDS } from "./scrub-words.ts";
@@ -19,8 +20,8 @@ const CHOICE = { string: 1, bool: 2, int: 3, double: 4, array: 5, kvlist: 6, byt
 const PAIR_TABLE: FieldTable = fieldTable(KEY_VALUE);
 const VALUE_TABLE: FieldTable = fieldTable(ANY_VALUE);
 
-/** What becomes of a pair: left out, scanned, or made pseudonyms for the attribute of that name. */
-export type PairRule = "refuse" | "scan" | { readonly attribute: string };
+/** What becomes of a pair: left out, scanned, scanned unless it has that form, or made pseudonyms for the attribute of that name. */
+export type PairRule = "refuse" | "scan" | ClosedForm | { readonly attribute: string };
 
 /** The values of one request. */
 export class ValueScrub {
@@ -90,15 +91,25 @@ export class ValueScrub {
 
   #choice(field: number, depth: number, rule: PairRule): boolean {
     const number = this.#pass.index.live(field);
-    if (number === CHOICE.array) return this.#list(field, depth + 1, rule, ARRAY_VALUE);
-    if (number === CHOICE.kvlist) return this.#list(field, depth + 1, rule, KEY_VALUE_LIST);
+    const within = typeof rule === "object" && "form" in rule ? "scan" : rule;
+    if (number === CHOICE.array) return this.#list(field, depth + 1, within, ARRAY_VALUE);
+    if (number === CHOICE.kvlist) return this.#list(field, depth + 1, within, KEY_VALUE_LIST);
     if (number === CHOICE.bytes) {
       this.#pass.words.count("bytes");
       return false;
     }
-    if (typeof rule === "object") return this.#pseudonymise(field, number, rule.attribute);
-    if (number === CHOICE.string) return this.#pass.text(field);
+    if (typeof rule === "object" && "attribute" in rule)
+      return this.#pseudonymise(field, number, rule.attribute);
+    if (number === CHOICE.string) return this.#text(field, rule);
     return number === CHOICE.bool ? this.#bool(field) : this.#number(field, number);
+  }
+
+  #text(field: number, rule: PairRule): boolean {
+    const isOurs =
+      typeof rule === "object" && "form" in rule && rule.form.test(this.#pass.read(field));
+    if (!isOurs) return this.#pass.text(field);
+    this.#pass.open(field);
+    return true;
   }
 
   /** What is left out of a list leaves no hole. */

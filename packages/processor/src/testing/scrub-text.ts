@@ -1,6 +1,7 @@
 // The plain way to scrub, on objects: what the pass over the bytes has to agree with.
 import { boundText, redactText } from "@countersign/model";
 import type { AnyValue, KeyValue } from "@countersign/pipeline";
+import { CLOSED_FORMS } from "../processors/closed-forms.ts";
 import type { Pseudonym } from "../processors/pseudonym.ts";
 import type { RedactKind } from "../processors/scrub-words.ts";
 
@@ -84,6 +85,9 @@ class AllowlistScrubber implements Scrubber {
       this.count("unknown_attribute");
       return undefined;
     }
+    const text = value?.stringValue;
+    if (text !== undefined && CLOSED_FORMS.get(key)?.form.test(text) === true)
+      return { key, value: { stringValue: text } };
     const scrubbed = this.#value(value);
     return scrubbed === undefined ? undefined : { key, value: scrubbed };
   }
