@@ -5,6 +5,7 @@ import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
 import { checkConnectors } from "./config-connectors.ts";
 import { checkBoxes, checkLoops } from "./config-loops.ts";
+import { checkPositions } from "./config-positions.ts";
 import { type ConfigShape, type PipelineShape, SECTION } from "./config-shape.ts";
 import type { BatchKind, Signal } from "./consumer.ts";
 import type {
@@ -52,6 +53,7 @@ export function checkPipelines(
     ["receipts", receipts],
   ] as const;
   checkBoxes(boxes, pipelines, { components, report });
+  checkPositions(pipelines, components, report);
   const used = usedIds(shape, components);
   // A name that is wrong leaves another one unused: that is one thing to mend.
   if (!report.hasProblems()) warnUnused(used, context);

@@ -134,6 +134,8 @@ export interface ReceiverSpec extends SpecBase {
   readonly gives: { readonly [S in Signal]?: BatchKind };
   /** It reads at its own pace and keeps its place: exporters behind it are retried without end. */
   readonly pulls?: true;
+  /** Where its place is kept, if all its pipelines have one together: who names the same shares it. */
+  position?(config: never): string;
   create(config: never, runtime: Runtime, next: PipelineInputs): Component;
 }
 

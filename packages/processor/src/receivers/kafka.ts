@@ -82,6 +82,7 @@ export const kafkaReceiver: ReceiverSpec = {
       },
     },
   },
+  position: ({ client, topic, group }: Config) => JSON.stringify([client, topic, group]),
   references: ({ client }: Config) => [{ path: ["client"], id: client, kind: "client" }],
   streams: topicStreams,
   create: (config: Config, runtime, next) => new KafkaReceiver(config, runtime, next),
