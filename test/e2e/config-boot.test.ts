@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
-import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import {
   postSecurely,
   shippedConfig,
@@ -23,7 +23,7 @@ test("config/archive-only.yaml: TLS, a token, the archive, the page", async () =
   try {
     const url = `${processor.endpoints["otlp"]}/v1/logs`;
     expect(url).toMatch(/^https:/);
-    const body = logsOf(sealedEvents(4).map(logRecord));
+    const body = requestOf(sealedEvents(4).map(logRecord));
     expect(await postSecurely(url, body, { ca: secrets.ca })).toBe(401);
     expect(await postSecurely(url, body, secrets)).toBe(200);
     const page = new URL(processor.consoleUrl);

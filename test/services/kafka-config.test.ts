@@ -10,7 +10,7 @@ import { parse, stringify } from "yaml";
 import { loadKafkajs } from "../../packages/processor/src/kafka/kafkajs-patched.ts";
 import type { ClientConfig } from "../../packages/processor/src/kafka/settings.ts";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
-import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import {
   postSecurely,
   type Secrets,
@@ -222,7 +222,7 @@ describe.skipIf(program === undefined)("the configurations with Kafka", () => {
       }
       const events = emitters.flatMap((emitter) => sealedEvents(10, { emitter, outcomes: true }));
       const broken = { ...logRecord(events[0] as SealedEvent), body: { stringValue: "{}" } };
-      const body = logsOf([...events.map(logRecord), broken]);
+      const body = requestOf([...events.map(logRecord), broken]);
       expect(await postSecurely(url, body, { ca: secrets.ca })).toBe(401);
       expect(await postSecurely(url, body, secrets)).toBe(200);
       const stored = [0, 1, 2].flatMap((partition) => onDisk("countersign.events.v1", partition));

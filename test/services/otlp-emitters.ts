@@ -7,7 +7,7 @@ import { createJournal } from "@countersign/journal";
 import { type SealedEvent, silentLogger } from "@countersign/model";
 import { decision, EPOCH_INFO } from "../../packages/journal/src/testing/journal-fixture.ts";
 import { EmitterLife } from "../../packages/processor/src/testing/emitter-life.ts";
-import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import { createRandom } from "../../packages/processor/src/testing/random.ts";
 
 /** One emitter: a chain of its own, sent in order. */
@@ -51,7 +51,7 @@ export function plainEmitter(name: string, { endpoint, sent, signal }: Target): 
   const ship = async (): Promise<void> => {
     const events = epoch.unsent.splice(0);
     for (const event of events) sent.made.add(event.hash);
-    const body = Buffer.from(JSON.stringify(logsOf(events.map(logRecord))));
+    const body = Buffer.from(JSON.stringify(requestOf(events.map(logRecord))));
     while (!(await isTaken(url, agent, body, sent))) await delay(AGAIN_MS, undefined, { signal });
     for (const event of events) sent.answered.add(event.hash);
   };

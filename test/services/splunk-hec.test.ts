@@ -6,7 +6,7 @@ import type { SealedEvent } from "@countersign/model";
 import type { Receipt } from "@countersign/pipeline";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
-import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import { embeddedHome, type Home, type Running, startProcessor } from "../e2e/processor-process.ts";
 import { freePort } from "../free-port.ts";
 import { findService } from "./find.ts";
@@ -48,7 +48,7 @@ async function post(port: number, events: readonly SealedEvent[]): Promise<void>
   const response = await fetch(`http://127.0.0.1:${port}/v1/logs`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(logsOf(events.map(logRecord))),
+    body: JSON.stringify(requestOf(events.map(logRecord))),
   });
   expect(response.status).toBe(200);
 }

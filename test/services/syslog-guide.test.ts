@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { cefFormat } from "../../packages/processor/src/formats/cef.ts";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
-import { logRecord, logsOf } from "../../packages/processor/src/testing/logs.ts";
+import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import { freePort } from "../free-port.ts";
 import { findService } from "./find.ts";
 import { until } from "./kafka-parts.ts";
@@ -86,7 +86,7 @@ test.each(RECEIVERS.filter(({ program }) => program !== undefined))(
     const answer = await fetch(`${service.endpoints["otlp"]}/v1/logs`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify(logsOf(events.map(logRecord))),
+      body: JSON.stringify(requestOf(events.map(logRecord))),
     });
     expect(answer.status).toBe(200);
     const lines = (): readonly string[] =>

@@ -14,13 +14,13 @@ import { expect, test } from "vitest";
 import { createAttempts, networkOf } from "../attempts.ts";
 import { mayBe, readTokens } from "../credentials.ts";
 import { certificate } from "../testing/certificates.ts";
-import { logsOf } from "../testing/logs.ts";
+import { requestOf } from "../testing/logs.ts";
 import { type Answer, post, type RunningReceiver, startReceiver } from "../testing/receiver.ts";
 import { bearerAuthExtension } from "./bearer-auth.ts";
 
 const TOKEN = randomBytes(32).toString("base64url");
 const OTHER = randomBytes(32).toString("base64url");
-const EMPTY = JSON.stringify(logsOf([]));
+const EMPTY = JSON.stringify(requestOf([]));
 const ok = (): Promise<void> => Promise.resolve();
 
 const sha256 = (token: string): string => createHash("sha256").update(token).digest("hex");

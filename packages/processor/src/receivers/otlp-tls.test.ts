@@ -9,7 +9,7 @@ import { silentLogger } from "@countersign/model";
 import type { Logs } from "@countersign/pipeline";
 import { expect, test } from "vitest";
 import { certificate, type Pair } from "../testing/certificates.ts";
-import { logsOf } from "../testing/logs.ts";
+import { requestOf } from "../testing/logs.ts";
 import {
   post,
   type ReceiverParts,
@@ -23,7 +23,7 @@ const SERVER = { issuer: authority, usage: "server" } as const;
 const server = certificate({ subject: "CN=localhost", ...SERVER });
 const JSON_TYPE = { "content-type": "application/json" };
 const ok = (): Promise<void> => Promise.resolve();
-const EMPTY = JSON.stringify(logsOf([]));
+const EMPTY = JSON.stringify(requestOf([]));
 
 const CLIENTS = {
   clients: [

@@ -11,7 +11,12 @@ export function logRecord(event: SealedEvent): LogRecord {
   };
 }
 
-/** One request of log records. */
+/** One request of log records, as intake gets it. */
 export function logsOf(records: readonly LogRecord[]): Logs {
-  return { records: eventCarriers({ resourceLogs: [{ scopeLogs: [{ logRecords: records }] }] }) };
+  return { records: eventCarriers(requestOf(records)) };
+}
+
+/** One request of log records, as a sender's JSON. */
+export function requestOf(records: readonly LogRecord[]): Parameters<typeof eventCarriers>[0] {
+  return { resourceLogs: [{ scopeLogs: [{ logRecords: records }] }] };
 }
