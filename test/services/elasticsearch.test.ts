@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { everyKind } from "../../packages/processor/src/testing/every-kind.ts";
 import { SIGNAL } from "../../packages/processor/src/testing/exporters.ts";
+import { detectionsHold } from "./detection-searches.ts";
 import {
   followed,
   guideBlocks,
@@ -75,6 +76,10 @@ describe.skipIf(program === undefined)("Elasticsearch", () => {
     expect(resource).toContain('"id":"auth0|5f7c8ec7c33c6c004bbafe82"');
     expect(observed).toContain('"value":0');
   }, 200_000);
+
+  test("the detections find what they must, and nothing else", async () => {
+    await detectionsHold(node.engine, await newStream("detections"));
+  }, 120_000);
 
   test("every kind, with the rights of the guide; a replay behind a rollover adds nothing", async () => {
     const stream = await newStream("kinds");

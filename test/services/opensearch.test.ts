@@ -10,6 +10,7 @@ import {
   deliveryTo,
   refusingProxy,
 } from "./elastic-parts.ts";
+import { detectionsHold } from "./detection-searches.ts";
 import { findService } from "./find.ts";
 import { startOpenSearch } from "./opensearch-node.ts";
 import type { SearchEngine } from "./search-engine.ts";
@@ -64,6 +65,10 @@ describe.skipIf(program === undefined)("OpenSearch", () => {
     expect(denied).toContain('"value":0');
     expect(resource).toContain('"id":"auth0|5f7c8ec7c33c6c004bbafe82"');
     expect(observed).toContain('"value":0');
+  }, 120_000);
+
+  test("the detections find what they must, and nothing else", async () => {
+    await detectionsHold(engine, await newStream("detections"));
   }, 120_000);
 
   test("every kind is taken by the mapping, and found by human, decision and resource", async () => {
