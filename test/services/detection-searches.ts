@@ -32,8 +32,11 @@ interface KibanaRule {
   readonly history_window_start?: string;
 }
 
-/** Indexes the scene into a data stream that has the shipped mapping, and holds every search and rule to it. */
-export async function detectionsHold(engine: SearchEngine, stream: string): Promise<void> {
+/** Indexes the scene into a data stream that has the shipped mapping, holds every search and rule to it, and says how many there were. */
+export async function detectionsHold(
+  engine: SearchEngine,
+  stream: string,
+): Promise<{ searches: number; rules: number }> {
   const scene = detectionScene(Date.now());
   const lines = scene.flatMap(({ event }) => [
     JSON.stringify({ create: { _id: event.event.id } }),
@@ -47,13 +50,15 @@ export async function detectionsHold(engine: SearchEngine, stream: string): Prom
     expect(answer).toMatchObject({ status: 200 });
     return answer.body as Found;
   };
-  await searchesHold(scene, search);
-  await kibanaHolds(scene, search);
+  return {
+    searches: await searchesHold(scene, search),
+    rules: await kibanaHolds(scene, search),
+  };
 }
 
 type Search = (asked: unknown) => Promise<Found>;
 
-async function searchesHold(scene: readonly SceneEvent[], search: Search): Promise<void> {
+async function searchesHold(scene: readonly SceneEvent[], search: Search): Promise<number> {
   const files = readdirSync(directory).filter((file) => file.endsWith(".json"));
   for (const file of files) {
     const name = file.slice(0, -".json".length);
@@ -62,10 +67,11 @@ async function searchesHold(scene: readonly SceneEvent[], search: Search): Promi
       expect({ [name]: humansIn(name, answer) }).toEqual({ [name]: FOUND_HUMANS[name] });
     else expect({ [name]: labelsOf(scene, answer) }).toEqual({ [name]: expectedOf(scene, name) });
   }
+  return files.length;
 }
 
 /** Rules as Kibana's documentation says that it runs them; Kibana itself is in no package registry. */
-async function kibanaHolds(scene: readonly SceneEvent[], search: Search): Promise<void> {
+async function kibanaHolds(scene: readonly SceneEvent[], search: Search): Promise<number> {
   const rules = read("kibana-rules.ndjson")
     .trimEnd()
     .split("\n")
@@ -84,6 +90,7 @@ async function kibanaHolds(scene: readonly SceneEvent[], search: Search): Promis
       expect({ [rule.name]: found.toSorted() }).toEqual({ [rule.name]: known.toSorted() });
     }
   }
+  return rules.length;
 }
 
 /** The file of searches that asks the same. */

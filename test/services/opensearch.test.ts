@@ -68,7 +68,8 @@ describe.skipIf(program === undefined)("OpenSearch", () => {
   }, 120_000);
 
   test("the detections find what they must, and nothing else", async () => {
-    await detectionsHold(engine, await newStream("detections"));
+    const held = await detectionsHold(engine, await newStream("detections"));
+    expect(held).toEqual({ searches: 12, rules: 12 });
   }, 120_000);
 
   test("every kind is taken by the mapping, and found by human, decision and resource", async () => {
