@@ -59,7 +59,7 @@ function runtimeOf(id: string, around: Surroundings): Runtime {
       extension: () => undefined,
       deadLetters: box,
       quarantine: box,
-      health: () => ({ phase: "running", components: new Map() }),
+      health: () => ({ phase: "running", components: new Map(), beside: new Set<string>() }),
     },
   };
 }

@@ -113,7 +113,11 @@ describe.skipIf(program === undefined)("splunk_hec and the Collector's HEC recei
       if (sent < 500) await post(port, events.slice(sent, (sent += 20)));
       return (await figure(running, "exporter_halted")) === "1";
     });
-    expect((await fetch(`${running.endpoints["health_check"]}/ready`)).status).toBe(503);
+    const ready = await fetch(`${running.endpoints["health_check"]}/ready`);
+    const { problems } = (await ready.json()) as { problems: object[] };
+    // Behind the log: who sends is not refused for it.
+    const halted = { component: "exporter splunk_hec/soc", state: "failed", refusesSenders: false };
+    expect([ready.status, problems]).toEqual([200, [expect.objectContaining(halted)]]);
     await running.end("SIGKILL");
     running = await startProcessor(home.config, env);
     await post(port, events.slice(sent, 700));

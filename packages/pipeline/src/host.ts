@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { createHaltNotice } from "./halt-notice.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";
+import { besideTheWayIn } from "./readiness.ts";
 import type { Receipt, ReceiptBox } from "./receipts.ts";
 import type { ComponentKind, ComponentState, Runtime, ServiceHealth, ServiceView } from "./spec.ts";
 import type { Trace } from "./trace.ts";
@@ -53,6 +54,7 @@ class GraphHost implements Host {
   readonly #states = new Map<string, ComponentState>();
   #known: Known = { exporters: new Map(), clients: new Map(), extensions: new Map() };
   #phase: ServiceHealth["phase"] = "starting";
+  #besideTheWayIn: ServiceHealth["beside"] = new Set();
   #deadLetter: string | undefined;
   #quarantine: string | undefined;
   #receipts: string | undefined;
@@ -80,11 +82,11 @@ class GraphHost implements Host {
     const key = `${kind} ${id}`;
     const log = this.#logger(id);
     const told = kind === "exporter" ? createHaltNotice(log) : undefined;
-    if (kind === "exporter") {
+    if (kind === "exporter" || kind === "receiver") {
       this.metrics.gauge(
-        "exporter_halted",
-        "1 while the exporter cannot deliver until somebody mends it; it goes on by itself then.",
-        { exporter: id },
+        `${kind}_halted`,
+        `1 while the ${kind} does not go on until somebody mends it; it goes on by itself then.`,
+        { [kind]: id },
         () => (this.#states.get(key)?.state === "failed" ? 1 : 0),
       );
     }
@@ -123,6 +125,7 @@ class GraphHost implements Host {
 
   connect(known: Known, config: Config): void {
     this.#known = known;
+    this.#besideTheWayIn = besideTheWayIn(config);
     this.#receipts = config.receipts;
     this.#deadLetter = config.deadLetter;
     this.#quarantine = config.quarantine;
@@ -133,7 +136,7 @@ class GraphHost implements Host {
   }
 
   health(): ServiceHealth {
-    return { phase: this.#phase, components: this.#states };
+    return { phase: this.#phase, components: this.#states, beside: this.#besideTheWayIn };
   }
 
   #box(name: string, idOf: () => string | undefined): LetterBox {

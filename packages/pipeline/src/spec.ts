@@ -89,7 +89,10 @@ export interface ServiceView {
 /** State of the whole service. */
 export interface ServiceHealth {
   readonly phase: "starting" | "running" | "stopping";
+  /** By kind and id: `exporter splunk_hec/soc`. */
   readonly components: ReadonlyMap<string, ComponentState>;
+  /** Those of them that no sender is refused for, whatever their state: what is for them waits in a log, or may be dropped. */
+  readonly beside: ReadonlySet<string>;
 }
 
 /** The head of a pipeline. */

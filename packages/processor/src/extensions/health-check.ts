@@ -12,7 +12,7 @@ export const healthCheckExtension: ExtensionSpec = {
   type: "health_check",
   stability: "beta",
   summary:
-    "HTTP: / and /ready answer 200 when the service works, else 503; /live when the process does.",
+    "HTTP: / and /ready answer 200 when events may be sent here, else 503; /live when the process works.",
   signals: [],
   config: {
     type: "object",
@@ -35,21 +35,34 @@ function livePage(): Page {
   return jsonPage(200, { status: "alive" });
 }
 
-/** Ready: everything started, nothing stops, and no component needs somebody. What is `degraded` works on it by itself. */
+/** Ready: it may be sent to. What stands beside the way in, and what is `degraded` and works on it by itself, is only listed. */
 function readyPage({ service }: Runtime): Page {
   const health = service.health();
   const problems = problemsOf(health);
-  const failed = problems.some(({ state }) => state === "failed");
+  const failed = problems.some(({ refusesSenders }) => refusesSenders);
   const ready = health.phase === "running" && !failed;
   const status = ready ? "ready" : failed ? "failed" : health.phase;
   return jsonPage(ready ? 200 : 503, { status, problems });
 }
 
-function problemsOf({
-  components,
-}: ServiceHealth): readonly { component: string; state: string; detail?: string }[] {
+interface ComponentProblem {
+  readonly component: string;
+  readonly state: string;
+  readonly detail?: string;
+  readonly refusesSenders: boolean;
+}
+
+function problemsOf({ components, beside }: ServiceHealth): readonly ComponentProblem[] {
   return [...components].flatMap(([component, state]) =>
-    state.state === "ok" ? [] : [{ component, ...state }],
+    state.state === "ok"
+      ? []
+      : [
+          {
+            component,
+            ...state,
+            refusesSenders: state.state === "failed" && !beside.has(component),
+          },
+        ],
   );
 }
 

@@ -64,7 +64,7 @@ const health = (
   ...states: ComponentState[]
 ): (() => ServiceHealth) => {
   const components = new Map(states.map((state, at) => [`exporter e${at}`, state]));
-  return () => ({ phase, components });
+  return () => ({ phase, components, beside: new Set(["exporter e1"]) });
 };
 
 test.each<[string, () => ServiceHealth, number, string]>([
@@ -72,14 +72,19 @@ test.each<[string, () => ServiceHealth, number, string]>([
   ["running", health("running", { state: "ok" }), 200, "ready"],
   ["degraded", health("running", { state: "degraded", detail: "again" }), 200, "ready"],
   ["failed", health("running", { state: "failed" }), 503, "failed"],
+  ["failed beside", health("running", { state: "ok" }, { state: "failed" }), 200, "ready"],
   ["stopping", health("stopping"), 503, "stopping"],
-])("%s: ready says so, and live is another question", async (_what, state, status, word) => {
+])("%s: ready says so, and live is another question", async (what, state, status, word) => {
   await using at = await serve(healthCheckExtension, state);
   for (const path of ["/", "/ready", "/ready?verbose"]) {
     const [code, text] = await at.ask(path);
-    const { status: said, problems } = JSON.parse(text) as { status: string; problems: object[] };
+    const { status: said, problems } = JSON.parse(text) as {
+      status: string;
+      problems: { refusesSenders: boolean }[];
+    };
     expect([code, said]).toEqual([status, word]);
-    expect(problems).toHaveLength(word === "failed" || _what === "degraded" ? 1 : 0);
+    const listed = /failed|degraded/.test(what) ? [word === "failed"] : [];
+    expect(problems.map(({ refusesSenders }) => refusesSenders)).toEqual(listed);
   }
   expect(await at.ask("/live")).toEqual([200, '{"status":"alive"}\n']);
 });

@@ -66,7 +66,11 @@ function bench(
       exporter: () => undefined,
       client: () => undefined,
       extension: () => undefined,
-      health: () => ({ phase: "running" as const, components: new Map() }),
+      health: () => ({
+        phase: "running" as const,
+        components: new Map(),
+        beside: new Set<string>(),
+      }),
       deadLetters: box(dead, "dead", faults.dead),
       quarantine: box(quarantined, "quarantine", faults.quarantine),
     },

@@ -1,0 +1,34 @@
+// The shipped configurations: whose failure takes the receiver of OTLP out of service.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger } from "@countersign/model";
+import { expect, onTestFinished, test } from "vitest";
+import { loadConfig } from "./configuration.ts";
+import { createService } from "./service.ts";
+import { shippedConfig, writeSecrets } from "./testing/shipped-config.ts";
+
+test.each<[string, readonly string[]]>([
+  ["embedded.yaml", ["exporter file/siem", "receiver archive"]],
+  ["archive-only.yaml", ["receiver archive"]],
+  ["kafka-ingest.yaml", ["exporter otlp_http/tempo"]],
+  [
+    "kafka.yaml",
+    [
+      "exporter archive",
+      "exporter file/siem",
+      "exporter kafka/receipts",
+      "exporter otlp_http/tempo",
+      "receiver kafka/archive",
+      "receiver kafka/continuity",
+      "receiver kafka/siem",
+    ],
+  ],
+])("%s: what stands beside the way in", (file, beside) => {
+  const directory = mkdtempSync(join(tmpdir(), "countersign-readiness-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const text = shippedConfig(file, directory, writeSecrets(directory));
+  const { config } = loadConfig(text, file, { KAFKA_PASSWORD: "x" });
+  const service = createService(config, { logger: () => silentLogger });
+  expect([...service.health().beside].toSorted()).toEqual(beside);
+});
