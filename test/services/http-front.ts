@@ -1,6 +1,7 @@
 // What stands before a sink on the network: passes everything on, or does what gateways do, refuse and ask for time. Or it is away.
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { request as requestTls } from "node:https";
 
 /** How it behaves for the next requests. */
 export type FrontMood =
@@ -21,14 +22,20 @@ export interface HttpFront {
   close(): Promise<void>;
 }
 
+/** What stands behind it; with `ca` it is asked over TLS, as localhost. */
+export interface FrontTarget {
+  readonly port: number;
+  readonly ca?: string;
+}
+
 /** Listens on `port` and passes on to `target`. */
-export async function httpFront(port: number, target: () => number): Promise<HttpFront> {
+export async function httpFront(port: number, target: FrontTarget): Promise<HttpFront> {
   const answered = new Map<number, number>();
   let mood: FrontMood = "open";
   const server = createServer((incoming, outgoing) => {
     incoming.on("error", () => undefined);
     outgoing.on("error", () => undefined);
-    if (mood === "open") passOn(incoming, outgoing, target());
+    if (mood === "open") passOn(incoming, outgoing, target);
     else if (mood === "away") incoming.socket.destroy();
     else if (mood !== "hangs") {
       const { status, retryAfter } = mood;
@@ -64,9 +71,16 @@ export async function httpFront(port: number, target: () => number): Promise<Htt
   };
 }
 
-function passOn(incoming: IncomingMessage, outgoing: ServerResponse, port: number): void {
+function passOn(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { port, ca }: FrontTarget,
+): void {
   const { method, url, headers } = incoming;
-  const onward = request({ host: "127.0.0.1", port, method, path: url, headers }, (answer) => {
+  const ask = ca === undefined ? request : requestTls;
+  const trust = ca === undefined ? {} : { ca, servername: "localhost" };
+  const to = { host: "127.0.0.1", port, method, path: url, headers, ...trust };
+  const onward = ask(to, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.on("error", () => outgoing.destroy());
     answer.pipe(outgoing);

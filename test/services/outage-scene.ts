@@ -71,7 +71,7 @@ async function startAll(of: {
   await cluster.topic({ name: EVENTS, partitions: PARTITIONS });
   for (const name of ["countersign.receipts.v1", "countersign.dlq.v1", "countersign.quarantine.v1"])
     await cluster.topic({ name });
-  const front = await httpFront(await freePort(), () => sink.port);
+  const front = await httpFront(await freePort(), sink);
   cleanups.push(() => front.close());
   const [otlpPort, healthPort, metricsPort] = [
     await freePort(),
@@ -83,7 +83,7 @@ async function startAll(of: {
   const config = configOf({
     brokers,
     sink,
-    endpoint: front.url,
+    endpoint: sink.speaksHttp ? front.url : `127.0.0.1:${sink.port}`,
     otlpPort,
     healthPort,
     metricsPort,

@@ -1,13 +1,21 @@
 // Sinks that others wrote, each behind one interface for the outage test.
-import { readFileSync } from "node:fs";
+import { hash as digest } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findService } from "./find.ts";
 import { startOpenSearch } from "./opensearch-node.ts";
+import { hecCollector } from "./otelcol-hec.ts";
+import { rsyslog } from "./syslog-receivers.ts";
 
 /** A real sink that runs. */
 export interface OutageSink {
   /** Where it listens. */
   readonly port: number;
+  /** PEM of the authority of its certificate; absent: it is asked in the clear. */
+  readonly ca?: string;
+  /** Whether a front may stand before it. Where none does, the sink itself goes down, and nobody answers in its place. */
+  readonly speaksHttp: boolean;
   /** Its exporter, as a configuration names it, and its settings, which get the address of what stands before it. */
   readonly exporter: string;
   settings(endpoint: string): string;
@@ -59,6 +67,7 @@ async function openSearch(program: string): Promise<OutageSink> {
   }
   return {
     port: engine.port,
+    speaksHttp: true,
     exporter: "elasticsearch/main",
     settings: (endpoint) => `{ endpoint: ${endpoint}, data_stream: ${STREAM}, timeout: 10s }`,
     held: async () => {
@@ -94,4 +103,78 @@ interface Found {
       readonly sort: readonly unknown[];
     }[];
   };
+}
+
+const TOKEN = "00000000-0000-0000-0000-0000000000aa";
+
+/** The Collector's HEC receiver, over TLS, with acknowledgements. It keeps whatever comes. */
+export function hecSink(): OutageSinkKind {
+  const found = findService("otelcol");
+  const program = found?.kind === "binary" ? found.path : undefined;
+  return {
+    name: "the Collector's HEC receiver",
+    deduplicates: false,
+    start: program === undefined ? undefined : () => hec(program),
+  };
+}
+
+async function hec(program: string): Promise<OutageSink> {
+  const collector = await hecCollector(program, TOKEN);
+  await collector.start();
+  return {
+    port: Number(new URL(collector.url).port),
+    ca: collector.ca,
+    speaksHttp: true,
+    exporter: "splunk_hec/soc",
+    settings: (endpoint) =>
+      `{ endpoint: "${endpoint}", token: "${TOKEN}", index: mcp_audit, acknowledge: true, acknowledge_timeout: 10s }`,
+    held: () => Promise.resolve(counted(collector.arrived().map((one) => one.hash))),
+    down: () => collector.stop(),
+    up: () => collector.start(),
+    dispose: () => collector.dispose(),
+  };
+}
+
+/** rsyslog over TCP, its queue direct: what it has read is in its file. It keeps whatever comes. */
+export function rsyslogSink(): OutageSinkKind {
+  const found = findService("rsyslog");
+  const program = found?.kind === "binary" ? found.path : undefined;
+  return {
+    name: "rsyslog",
+    deduplicates: false,
+    start: program === undefined ? undefined : () => syslog(program),
+  };
+}
+
+async function syslog(program: string): Promise<OutageSink> {
+  const directory = mkdtempSync(join(tmpdir(), "countersign-rsyslog-"));
+  const path = 'queue.type="Direct"';
+  const receiver = await rsyslog({ program, directory, path, maxMessageBytes: 65_536 });
+  await receiver.start();
+  return {
+    port: receiver.port,
+    speaksHttp: false,
+    exporter: "syslog/siem",
+    settings: (endpoint) =>
+      `{ endpoint: "${endpoint}", transport: tcp, format: native, max_message: 60KiB }`,
+    // The message is the sealed bytes, behind a byte order mark if there is one.
+    held: () =>
+      Promise.resolve(
+        counted(
+          receiver.messages().map(({ msg }) => digest("sha256", msg.replace(/^ ?\uFEFF?/, ""))),
+        ),
+      ),
+    down: () => receiver.end("SIGTERM"),
+    up: () => receiver.start(),
+    dispose: async () => {
+      await receiver.end("SIGKILL");
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function counted(hashes: readonly string[]): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const one of hashes) found.set(one, (found.get(one) ?? 0) + 1);
+  return found;
 }
