@@ -16,6 +16,7 @@ import {
   type Queryable,
   type ReceiptBox,
   type Receipted,
+  type Retried,
   type ReceiverSpec,
   type Runtime,
 } from "@countersign/pipeline";
@@ -68,6 +69,7 @@ type Exporter = Component &
   Partial<LetterBox> &
   Partial<ReceiptBox> &
   Receipted &
+  Retried &
   Queryable;
 
 const SOURCE = "again";
@@ -245,8 +247,10 @@ class HandFed implements Again {
 }
 
 /** What the graph asks of an exporter, except `consume`. */
-function passedOn(inner: Exporter): Component & Receipted & Partial<LetterBox & ReceiptBox> {
-  const { mapping } = inner;
+function passedOn(
+  inner: Exporter,
+): Component & Receipted & Retried & Partial<LetterBox & ReceiptBox> {
+  const { mapping, retry } = inner;
   const deposit = inner.deposit?.bind(inner);
   const keep = inner.keep?.bind(inner);
   const acknowledgementOf = inner.acknowledgementOf?.bind(inner);
@@ -254,6 +258,7 @@ function passedOn(inner: Exporter): Component & Receipted & Partial<LetterBox & 
     start: (signal) => inner.start(signal),
     stop: (deadline) => inner.stop(deadline),
     ...(mapping === undefined ? {} : { mapping }),
+    ...(retry === undefined ? {} : { retry }),
     ...(deposit === undefined ? {} : { deposit }),
     ...(keep === undefined ? {} : { keep }),
     ...(acknowledgementOf === undefined ? {} : { acknowledgementOf }),
