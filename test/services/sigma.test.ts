@@ -144,6 +144,19 @@ describe.skipIf(sigma === undefined)("Sigma", () => {
     for (const search of Object.values(searches)) expect(search["disabled"]).toBe("1");
   });
 
+  test.each(COUNTING)("%s counts to the same number everywhere", async (name) => {
+    const [, least] = /gte: (\d+)/.exec(readFileSync(fileOf(name), "utf8")) ?? [];
+    expect(Number(least)).toBeGreaterThan(1);
+    const title = titleOf(name);
+    const searches = await confOf("default/savedsearches.conf");
+    expect(searches[`Countersign - ${title}`]?.["search"]).toMatch(
+      new RegExp(`\\| where \\w+ >= ${least}$`),
+    );
+    expect(JSON.stringify(shippedSearch(name))).toContain(`"min_doc_count":${least}`);
+    const rule = kibana.find((one) => one.name === `Countersign: ${title}`);
+    expect(JSON.stringify(rule)).toContain(`"value":${least}`);
+  });
+
   test("what they stand on in Splunk: the source type, the macro, the alias", async () => {
     const props = await confOf("default/props.conf");
     expect(props["countersign:native"]).toMatchObject({ KV_MODE: "json", TRUNCATE: "65536" });
