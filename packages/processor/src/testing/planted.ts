@@ -8,7 +8,7 @@ export type Encoding = (typeof ENCODINGS)[number];
 const ZERO_WIDTH = "\u200b";
 
 /** The text that is planted. */
-function encodedText(secret: string, encoding: Encoding): string {
+export function encodedText(secret: string, encoding: Encoding): string {
   if (encoding === "json") return JSON.stringify({ a: [{ note: secret }] });
   if (encoding === "invisible") return Array.from(secret).join(ZERO_WIDTH);
   if (encoding === "full_width") return Array.from(secret).map(fullWidth).join("");
@@ -20,7 +20,7 @@ function fullWidth(character: string): string {
   return code > 0x20 && code < 0x7f ? String.fromCodePoint(code + 0xfee0) : character;
 }
 
-function valueOf(text: string, encoding: Encoding): AnyValue {
+export function valueOf(text: string, encoding: Encoding): AnyValue {
   if (encoding === "nested") {
     const inner = { kvlistValue: { values: [{ key: "k", value: { stringValue: text } }] } };
     return { arrayValue: { values: [{ stringValue: `see ${text}.` }, inner] } };
