@@ -47,6 +47,34 @@ function meant({
   };
 }
 
+/** What intake would refuse: a member that is an enum, with what another wrote there. */
+function forgedEvent(seq: keyof typeof KINDS, member: string, text: string): SealedEvent {
+  const sealed = structuredClone(KINDS[seq] as SealedEvent);
+  Object.assign(sealed.event.data, { [member]: text });
+  return sealed;
+}
+
+test.each([
+  ["deny", "reason"],
+  ["outcome", "status"],
+  ["start_observe", "mode"],
+  ["lost_records", "what"],
+  ["stop", "reason"],
+  ["finding_gap", "finding"],
+])("an enum of %s that is none (%s) adds nothing to a header", (kind, member) => {
+  const forged = "x|y\\|Evil|1|CEF:0|a\nLEEF:2.0|b\t\u2028=\ud800 act=allowed";
+  for (const [name, parse] of TEXT) {
+    const line = lineOf(name, forgedEvent(kind, member, forged));
+    expect(line).not.toMatch(LINE_ENDS);
+    const usual = parse(lineOf(name, KINDS[kind] as SealedEvent));
+    const parsed = parse(line);
+    expect(parsed.header).toHaveLength(usual.header.length);
+    expect(parsed.header[4]).toMatch(/^[a-z]+\.x%7Cy%5C%7C[Ee]vil%7C1[!-~]+$/);
+    // What is decided by an enum may be lacking; nothing is added.
+    expect([...parsed.fields.keys()].filter((key) => !usual.fields.has(key))).toEqual([]);
+  }
+});
+
 test.each(TEXT)("%s: read back, it is what was meant", (name, parse) => {
   const keys = [...parse(lineOf(name, harmlessEvent())).fields.keys()];
   fc.assert(

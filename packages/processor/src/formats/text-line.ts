@@ -9,7 +9,7 @@ import { walk } from "./text-walk.ts";
 export interface TextSyntax {
   /** Begins the messages of errors. */
   readonly name: string;
-  /** What stands before the fields, from constants alone. */
+  /** What stands before the fields. Nothing in `gist` but `message` needs an escape. */
   header(gist: Gist, sealed: SealedEvent): string;
   /** What stands before a field's value, with the separator from the one before. */
   readonly before: Readonly<Record<TextFieldName, string>>;
@@ -22,7 +22,7 @@ export interface TextSyntax {
  * @throws INPUT_INVALID when it is still too long: what identifies is never cut.
  */
 export function textLine(syntax: TextSyntax, sealed: SealedEvent): Uint8Array {
-  const gist = gistOf(sealed.event);
+  const gist = headed(gistOf(sealed.event));
   const whole = Buffer.from(compose(syntax, sealed, gist, false), "utf8");
   if (whole.length <= MAX_TEXT_LINE_BYTES) return whole;
   const brief = Buffer.from(compose(syntax, sealed, gist, true), "utf8");
@@ -31,6 +31,17 @@ export function textLine(syntax: TextSyntax, sealed: SealedEvent): Uint8Array {
     "INPUT_INVALID",
     `${syntax.name}: what identifies takes over ${MAX_TEXT_LINE_BYTES} bytes`,
   );
+}
+
+const CODE = /^[a-z0-9_.]+$/;
+
+/**
+ * A code is made of an enum of the event, and so of constants: intake saw to that. It stands where `|` and a line end would begin
+ * another field, so whatever else is in one is percent-encoded all the same.
+ */
+function headed(gist: Gist): Gist {
+  if (CODE.test(gist.code)) return gist;
+  return { ...gist, code: encodeURIComponent(gist.code.toWellFormed()) };
 }
 
 function compose(syntax: TextSyntax, sealed: SealedEvent, gist: Gist, brief: boolean): string {
