@@ -36,6 +36,7 @@ export { createQueue } from "./queue.ts";
 export type { Queue, QueueOptions } from "./queue.ts";
 export { errorTypeOf } from "./trace.ts";
 export type { Trace, Work } from "./trace.ts";
+export { saidOf } from "./said-of.ts";
 export { createRetry, isTransient } from "./retry.ts";
 export type { Retried, RetryOptions } from "./retry.ts";
 export { createSender, SENDER_PROPERTIES } from "./sender.ts";

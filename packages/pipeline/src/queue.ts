@@ -2,6 +2,7 @@ import { CountersignError, type Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
 import { type Consumer, countItems, type Traces } from "./consumer.ts";
 import type { Counter } from "./metrics.ts";
+import { saidOf } from "./said-of.ts";
 
 /** Bounds of a queue and what happens at them. */
 export interface QueueOptions {
@@ -183,7 +184,7 @@ class MemoryQueue implements Queue {
       this.#lose(items);
       this.#options.log?.warn("spans were dropped", {
         spans: items,
-        reason: error instanceof Error ? error.message : "not an error",
+        reason: saidOf(error),
       });
     } finally {
       this.#active -= 1;

@@ -1,6 +1,7 @@
 import { type CountersignError, errorCode, type Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
 import type { Consumer } from "./consumer.ts";
+import { saidOf } from "./said-of.ts";
 import { pause, throwIfAborted } from "./wait.ts";
 
 /** How long and how often. */
@@ -118,7 +119,7 @@ class Retry<Batch> implements Component, Consumer<Batch> {
       attempt,
       waitMs,
       code: errorCode(error) ?? "unknown",
-      reason: error instanceof Error ? error.message : "not an error",
+      reason: saidOf(error),
     });
   }
 }

@@ -1,6 +1,6 @@
 // What happens to a feed, in the log, in metrics, and in the health of its receiver.
 import { errorCode } from "@countersign/model";
-import type { Runtime } from "@countersign/pipeline";
+import { type Runtime, saidOf } from "@countersign/pipeline";
 import type { FeedEvent } from "./feed-options.ts";
 
 type Of<Kind extends FeedEvent["kind"]> = Extract<FeedEvent, { kind: Kind }>;
@@ -125,7 +125,7 @@ export class FeedNotes {
     log.warn(halted ? "a partition stands still" : "a partition pauses", {
       partition,
       code: errorCode(error) ?? "unknown",
-      reason: error instanceof Error ? error.message : "not an error",
+      reason: saidOf(error),
     });
   }
 }

@@ -8,6 +8,7 @@ import {
   type PipelineInputs,
   type ReceiverSpec,
   type Runtime,
+  saidOf,
 } from "@countersign/pipeline";
 import { type Cursor, openCursor } from "../cursor.ts";
 import { type ArchiveHolder, archiveOf } from "../exporters/archive.ts";
@@ -184,7 +185,7 @@ class ArchiveReceiver implements Component {
     this.#runtime.log.warn("the pipeline does not move on", {
       pipeline,
       code: errorCode(error) ?? "unknown",
-      reason: error instanceof Error ? error.message : "not an error",
+      reason: saidOf(error),
     });
   }
 }

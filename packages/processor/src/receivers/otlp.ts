@@ -11,6 +11,7 @@ import {
   type PipelineInputs,
   type ReceiverSpec,
   type Runtime,
+  saidOf,
   type SentBy,
   sizeBytes,
   type Traces,
@@ -233,7 +234,7 @@ class OtlpReceiver implements Component {
     const code = errorCode(error);
     if (!(error instanceof RequestFault) && (code === undefined || code === "BUG")) {
       this.#runtime.log.error("a batch could not be processed", {
-        error: error instanceof Error ? error.message : "not an error",
+        error: saidOf(error),
       });
     }
     return faultOf(error);

@@ -140,7 +140,7 @@ export function* plantedRecords(rounds: number): Generator<Planted> {
           const record = make(prose, plain);
           const name = `${kind}, ${encoding}, ${place}: ${secret}`;
           // What is too long for a member is refused before anybody looks into it.
-          const isTooLong = fate === "withheld" && [...prose].length > MAX_TEXT;
+          const isTooLong = fate === "withheld" && Array.from(prose).length > MAX_TEXT;
           return { secret, record, fate: isTooLong ? "rejected" : fate, name };
         };
         for (const path of FREE_TEXT) {

@@ -20,8 +20,11 @@ interface Item {
   readonly failure_store?: unknown;
 }
 
-/** An error's type, if it is one that may stand in a reason. */
-const TYPE = /^[a-z0-9_]{1,64}$/;
+/**
+ * An error's type, as both engines make them: of the class's name. Anything else is no reason: whoever answers might send back what it got,
+ * a key of ours or a piece of an event.
+ */
+const TYPE = /^(?=.{1,64}$)(?:[a-z]{1,20}_){1,8}(?:exception|error)$/;
 /** Backing indices of a data stream, and of its failure store. */
 const BACKING = /^\.(?:ds|fs)-/;
 
