@@ -1,6 +1,6 @@
 // Taking an epoch number: gapless per emitter, by an exclusive mkdir (contract, section 1). The number of an epoch that
 // died before its first event was durable is taken over, so that no hole appears which means nothing.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Logger } from "@countersign/model";
 import { type EndRecord, readEnd, writeEnd } from "./end-record.ts";
 import { type JournalFs, systemCode } from "./fs.ts";
@@ -123,13 +123,15 @@ export async function claimNumber(fs: JournalFs, emitterPath: string): Promise<C
     // A process that opens at this very moment may have taken the directory for an abandoned one; it uses it.
     const lease = await acquireLease(fs, path);
     if (lease === undefined) continue;
-    await fs.syncDirectory(emitterPath);
     return { number, path, lease };
   }
   throw new Error("journal: no free epoch number; is another process making epochs in a loop?");
 }
 
-/** Removes the segments of an epoch in which nothing became durable, so that its number can be used. */
+/**
+ * Removes the segments of an epoch in which nothing became durable, so that its number can be used, and makes its name durable:
+ * whoever made the directory may have been killed before that.
+ */
 export async function emptyClaim(fs: JournalFs, claim: Claim): Promise<void> {
   for (const index of await listSegments(fs, claim.path)) {
     await fs.remove(segmentPath(claim.path, index));
@@ -138,6 +140,7 @@ export async function emptyClaim(fs: JournalFs, claim: Claim): Promise<void> {
     if (name === "cursor" || name.endsWith(".tmp")) await fs.remove(join(claim.path, name));
   }
   await fs.syncDirectory(claim.path);
+  await fs.syncDirectory(dirname(claim.path));
 }
 
 /** Writes down how a settled epoch ended, and lets go of it. */

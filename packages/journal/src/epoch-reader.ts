@@ -49,7 +49,7 @@ export interface Position {
 
 /** Reads on from where the last call ended. */
 export interface EpochReader {
-  /** Next records, in order; undefined when there is nothing more (yet). */
+  /** Next records, in order; undefined when there is nothing more (yet). After a rejection the next call reads the same again. */
   next(limit?: Position): Promise<Step | undefined>;
   /** Header of the segment being read. */
   readonly header: SegmentHeader | undefined;
@@ -81,6 +81,8 @@ class SegmentedEpochReader implements EpochReader {
   private expected: number | undefined;
   private open: OpenFile | undefined;
   private lastIndex = -1;
+  /** Where to go on after an error. */
+  private resume: Position | undefined;
   private finished = false;
 
   constructor(options: EpochReaderOptions) {
@@ -92,11 +94,25 @@ class SegmentedEpochReader implements EpochReader {
 
   async next(limit?: Position): Promise<Step | undefined> {
     while (!this.finished) {
-      const lost: SeqRange[] = [];
-      if (this.open === undefined && !(await this.openNext(limit, lost))) return undefined;
-      const step = await this.readStep(this.open as OpenFile, limit, lost);
-      if (step === undefined) return undefined;
-      if (step.records.length > 0 || step.lost.length > 0 || step.damaged || step.torn) return step;
+      const { expected, lastIndex, open } = this;
+      const place = open && { segment: open.index, offset: open.offset };
+      try {
+        const lost: SeqRange[] = [];
+        if (this.open === undefined && !(await this.openNext(limit, lost))) return undefined;
+        const step = await this.readStep(this.open as OpenFile, limit, lost);
+        if (step === undefined) return undefined;
+        if (step.records.length > 0 || step.lost.length > 0 || step.damaged || step.torn) {
+          return step;
+        }
+      } catch (error) {
+        // What was read and not handed out is read again; else the next call would go on after it.
+        await this.closeFile().catch(() => undefined);
+        this.expected = expected;
+        this.lastIndex = place === undefined ? lastIndex : place.segment - 1;
+        this.resume = place;
+        this.finished = false;
+        throw error;
+      }
     }
     return undefined;
   }
@@ -131,7 +147,9 @@ class SegmentedEpochReader implements EpochReader {
       // Its header is unreadable, but the first segment begins at 0 by its name.
       this.expectFrom(0, lost);
     }
-    this.open = { file, index, offset: found?.end ?? 0 };
+    const offset = this.resume?.segment === index ? this.resume.offset : (found?.end ?? 0);
+    this.open = { file, index, offset };
+    this.resume = undefined;
     this.lastIndex = index;
     return true;
   }

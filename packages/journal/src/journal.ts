@@ -12,6 +12,7 @@ import { createEmission, type Emission } from "./emission.ts";
 import { checkEmitter } from "./emitter.ts";
 import { nodeFs } from "./fs.ts";
 import { DEFAULT_LIMITS, type JournalOptions } from "./options.ts";
+import { createPoster } from "./ship/post.ts";
 import { createShipper, type Shipper } from "./ship/shipper.ts";
 
 const OPEN_AFTER_MS = 5_000;
@@ -105,7 +106,7 @@ export function createJournal(options: JournalOptions): Journal {
       log,
       directory: options.directory,
       tenant: options.epoch.tenant,
-      ship: options.ship,
+      poster: (options.connect ?? createPoster)(options.ship),
       acknowledgements: emission.acknowledgements,
       reportLost: (epoch, lost) => emission.reportLost(epoch, lost),
     });

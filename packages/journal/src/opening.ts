@@ -1,10 +1,11 @@
 // From nothing to an epoch that can be written: directories, name, predecessor, number, first segment.
 import { randomBytes } from "node:crypto";
+import { dirname, resolve } from "node:path";
 import type { Logger } from "@countersign/model";
 import { type Claim, claimNumber, emptyClaim, findPredecessor, type Predecessor } from "./claim.ts";
 import { checkEmitter, storedEmitter } from "./emitter.ts";
 import { type EpochWriter, type EpochWriterOptions, openEpochWriter } from "./epoch-writer.ts";
-import type { JournalFs } from "./fs.ts";
+import { type JournalFs, systemCode } from "./fs.ts";
 import { emitterDirectory } from "./layout.ts";
 import { refuseNetworkFilesystem } from "./network-filesystem.ts";
 import type { EpochInfo } from "./options.ts";
@@ -21,7 +22,7 @@ export async function findHome(
   directory: string,
   settings: { readonly emitter: string | undefined; readonly log: Logger },
 ): Promise<Home> {
-  await fs.makeDirectories(directory);
+  const made = await makeDirectories(fs, directory);
   await refuseNetworkFilesystem(fs, directory);
   const mode = (await fs.info(directory))?.mode ?? 0;
   if (process.platform !== "win32" && (mode & 0o077) !== 0) {
@@ -30,11 +31,36 @@ export async function findHome(
   const name = settings.emitter;
   const emitter = name === undefined ? await storedEmitter(fs, directory) : checkEmitter(name);
   const emitterPath = emitterDirectory(directory, emitter);
-  if ((await fs.info(emitterPath)) === undefined) {
-    await fs.makeDirectories(emitterPath);
-    await fs.syncDirectory(directory);
-  }
+  await fs.makeDirectories(emitterPath);
+  await syncNames(fs, made);
+  await fs.syncDirectory(directory);
   return { emitter, emitterPath };
+}
+
+/** Makes the whole path; returns the directories that were not there, outermost first, or the last one alone. */
+async function makeDirectories(fs: JournalFs, directory: string): Promise<readonly string[]> {
+  const made: string[] = [];
+  let path = resolve(directory);
+  for (; path !== dirname(path) && (await fs.info(path)) === undefined; path = dirname(path)) {
+    made.unshift(path);
+  }
+  await fs.makeDirectories(directory);
+  return made.length === 0 ? [path] : made;
+}
+
+/**
+ * Makes names durable in their parents. Also that of a directory which was there: whoever made it may have been killed, or be
+ * about to do this.
+ */
+async function syncNames(fs: JournalFs, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    try {
+      await fs.syncDirectory(dirname(path));
+    } catch (error) {
+      // A parent that this user may not read was not made by us.
+      if (systemCode(error) !== "EACCES") throw error;
+    }
+  }
 }
 
 /** An epoch, ready for its `start`. */

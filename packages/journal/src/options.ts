@@ -8,6 +8,7 @@ import type {
 } from "@countersign/model";
 import type { Clock } from "./clock.ts";
 import type { JournalFs } from "./fs.ts";
+import type { Poster } from "./ship/post.ts";
 
 /** What the `start` event of each epoch says of this emitter. Read when an epoch opens, so late knowledge gets in. */
 export interface EpochInfo {
@@ -79,6 +80,8 @@ export interface JournalOptions {
   readonly log?: Logger;
   readonly limits?: Partial<JournalLimits>;
   readonly ship?: ShipOptions;
+  /** The one port to the network. Absent: HTTP(S) requests. */
+  readonly connect?: (ship: ShipOptions) => Poster;
   /** A heartbeat follows each such time in which something was appended, and every sixtieth without: 60,000. */
   readonly heartbeatMs?: number;
   /** An epoch that no append opened opens after this time of life: 5,000. */

@@ -1,4 +1,5 @@
 // Recovery of an epoch whose process is gone: read all of it once, cut a torn tail, say what is unreadable.
+import { dirname } from "node:path";
 import { kindOf, type Logger, sha256Hex } from "@countersign/model";
 import {
   createEpochReader,
@@ -8,8 +9,9 @@ import {
 } from "./epoch-reader.ts";
 import type { EndRecord } from "./end-record.ts";
 import type { JournalFs } from "./fs.ts";
-import { segmentPath } from "./layout.ts";
+import { listSegments, segmentPath } from "./layout.ts";
 import type { SegmentHeader } from "./segment.ts";
+import { readCursor } from "./ship/cursor.ts";
 
 /** What a scan of an epoch found. */
 export interface EpochScan {
@@ -61,12 +63,15 @@ export async function settleEpoch(
   epochPath: string,
   log: Logger,
 ): Promise<EndRecord | undefined> {
-  const scan = await scanEpoch(fs, epochPath);
+  const found = await scanEpoch(fs, epochPath);
+  const next = (await readCursor(fs, epochPath)) ?? 0;
+  const scan = { ...found, lost: found.lost.flatMap((range) => from(next, range)) };
   if (scan.torn !== undefined && scan.torn.bytes > 0) {
     await cutTail(fs, epochPath, scan.torn);
     const { segment, bytes } = scan.torn;
     log.warn("recovered: cut a torn tail of an earlier epoch", { epochPath, segment, bytes });
   }
+  await syncLast(fs, epochPath);
   if (scan.last === undefined) return endBefore(scan);
   const event = JSON.parse(Buffer.from(scan.last.body).toString("utf8")) as RecordedEvent;
   const { chain, tenant } = event.data;
@@ -89,6 +94,13 @@ export async function settleEpoch(
   };
 }
 
+/**
+ * What of a range is not acknowledged: deleted segments that a power cut brings back in part leave holes where nothing is lost.
+ */
+function from(next: number, { fromSeq, toSeq }: SeqRange): SeqRange[] {
+  return toSeq < next ? [] : [{ fromSeq: Math.max(fromSeq, next), toSeq }];
+}
+
 /** A segment was begun and nothing written to it: its header knows what came before. */
 function endBefore({ header, lost, damaged }: EpochScan): EndRecord | undefined {
   if (header === undefined || header.firstSeq === 0) return undefined;
@@ -103,6 +115,23 @@ interface RecordedEvent {
     readonly tenant: string;
     readonly chain: { readonly emitter: string; readonly epoch: string };
   };
+}
+
+/**
+ * A killed process leaves bytes that were written and not synced. They are read from the page cache: before they are named as
+ * the epoch's last, or shipped, they are made durable. Earlier segments were synced before this one was made.
+ */
+async function syncLast(fs: JournalFs, epochPath: string): Promise<void> {
+  const last = (await listSegments(fs, epochPath)).at(-1);
+  if (last === undefined) return;
+  const file = await fs.open(segmentPath(epochPath, last), "update");
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await fs.syncDirectory(epochPath);
+  await fs.syncDirectory(dirname(epochPath));
 }
 
 async function cutTail(fs: JournalFs, epochPath: string, torn: TornTail): Promise<void> {

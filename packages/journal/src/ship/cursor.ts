@@ -1,6 +1,7 @@
 // How far the processor has acknowledged an epoch: one frame with an empty body, whose number is the next to ship. Not
 // synced at every step: a cursor that is behind, or torn, only means that events are sent again, and they are dropped as
-// duplicates. Synced before anything is deleted on its word.
+// duplicates. Synced, and its name with it, before anything is deleted on its word: a power cut may bring back some of the
+// deleted segments and not others, and without the cursor what stays away would look lost.
 import { decodeFrame, encodeFrame } from "../frames.ts";
 import { type JournalFile, type JournalFs, systemCode } from "../fs.ts";
 import { cursorPath } from "../layout.ts";
@@ -13,6 +14,7 @@ export interface Cursor {
   /** Number of the next event to ship; undefined if nothing is known. */
   readonly next: number | undefined;
   move(next: number): Promise<void>;
+  /** Makes content and name durable. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -35,6 +37,7 @@ class FileCursor implements Cursor {
   private readonly fs: JournalFs;
   private readonly epochPath: string;
   private file: JournalFile | undefined;
+  private named = false;
 
   constructor(fs: JournalFs, epochPath: string, next: number | undefined) {
     this.fs = fs;
@@ -49,7 +52,11 @@ class FileCursor implements Cursor {
   }
 
   async sync(): Promise<void> {
-    await this.file?.datasync();
+    if (this.next === undefined) return;
+    this.file ??= await openForUpdate(this.fs, cursorPath(this.epochPath), this.next);
+    await this.file.datasync();
+    if (!this.named) await this.fs.syncDirectory(this.epochPath);
+    this.named = true;
   }
 
   async close(): Promise<void> {

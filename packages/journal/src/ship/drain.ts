@@ -17,6 +17,7 @@ import {
 } from "../layout.ts";
 import { acquireLease, isHeld, type Lease, LEASE_RENEW_MS } from "../lease.ts";
 import { settleEpoch } from "../settle.ts";
+import { openCursor } from "./cursor.ts";
 import { createShipment } from "./shipment.ts";
 import type { Sender } from "./sender.ts";
 
@@ -116,10 +117,19 @@ function covered(range: SeqRange, by: readonly SeqRange[]): boolean {
 
 /** Deletes what the processor has; only `end` stays. The caller holds the lease. */
 export async function clearEpoch(fs: JournalFs, epochPath: string): Promise<void> {
+  const cursor = await openCursor(fs, epochPath);
+  try {
+    await cursor.sync();
+  } finally {
+    await cursor.close();
+  }
   for (const index of await listSegments(fs, epochPath)) {
     await fs.remove(segmentPath(epochPath, index));
   }
-  if ((await fs.info(cursorPath(epochPath))) !== undefined) await fs.remove(cursorPath(epochPath));
+  if (cursor.next === undefined) return;
+  // As long as a power cut may bring segments back, the cursor says that they were acknowledged.
+  await fs.syncDirectory(epochPath);
+  await fs.remove(cursorPath(epochPath));
 }
 
 async function forgetOldEnds(

@@ -56,6 +56,7 @@ class EpochShipment implements Shipment {
   private readonly cursor: Cursor;
   private readonly reader: EpochReader;
   private readonly buffer: Encoded[] = [];
+  private lost: SeqRange[] = [];
   private resource: SegmentHeader | undefined;
   private oldestSegment = 0;
 
@@ -97,17 +98,25 @@ class EpochShipment implements Shipment {
   }
 
   private async fill(limit: Position | undefined): Promise<void> {
+    await this.reportLost();
     while (this.buffer.length < MAX_BATCH_EVENTS) {
       const step = await this.reader.next(limit);
       if (step === undefined) return;
-      const lost = [...step.lost];
+      this.lost.push(...step.lost);
       for (const record of step.records) {
         const encoded = this.encode(record);
-        if (encoded === undefined) lost.push({ fromSeq: record.seq, toSeq: record.seq });
+        if (encoded === undefined) this.lost.push({ fromSeq: record.seq, toSeq: record.seq });
         else this.buffer.push(encoded);
       }
-      if (lost.length > 0) await this.options.onLost(lost);
+      await this.reportLost();
     }
+  }
+
+  /** What could not be recorded now is recorded before anything more is sent. */
+  private async reportLost(): Promise<void> {
+    if (this.lost.length === 0) return;
+    await this.options.onLost(this.lost);
+    this.lost = [];
   }
 
   private encode(record: JournalRecord): Encoded | undefined {

@@ -7,10 +7,9 @@ import type { ShippingState } from "../api.ts";
 import type { OwnEpoch } from "../emission.ts";
 import type { SeqRange } from "../epoch-reader.ts";
 import { type JournalFs, systemCode } from "../fs.ts";
-import type { ShipOptions } from "../options.ts";
 import { untilAborted } from "../wait.ts";
 import { clearEpoch, drainAbandoned } from "./drain.ts";
-import { createPoster, type Poster } from "./post.ts";
+import type { Poster } from "./post.ts";
 import { createSender, type Sender } from "./sender.ts";
 import { createShipment, type Shipment } from "./shipment.ts";
 
@@ -26,7 +25,7 @@ export interface ShipperOptions {
   readonly log: Logger;
   readonly directory: string;
   readonly tenant: string;
-  readonly ship: ShipOptions;
+  readonly poster: Poster;
   readonly acknowledgements: Acknowledgements;
   /** Records `lost`; rejects while no epoch is healthy. */
   reportLost(epoch: string, lost: readonly SeqRange[]): Promise<void>;
@@ -73,7 +72,7 @@ class JournalShipper implements Shipper {
 
   constructor(options: ShipperOptions) {
     this.options = options;
-    this.poster = createPoster(options.ship);
+    this.poster = options.poster;
     this.sender = createSender(this.poster, options.log, () => options.acknowledgements.giveUp());
   }
 
@@ -210,7 +209,7 @@ class JournalShipper implements Shipper {
   }
 }
 
-/** A shipper to `options.ship.endpoint`. Connects to nothing yet. Throws CONFIG_INVALID. */
+/** A shipper over `options.poster`. Connects to nothing yet. */
 export function createShipper(options: ShipperOptions): Shipper {
   return new JournalShipper(options);
 }
