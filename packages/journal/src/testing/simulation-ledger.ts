@@ -9,7 +9,7 @@ import {
   unseal,
   verifyChain,
 } from "@countersign/model";
-import { decodeFrame, findFrame } from "../frames.ts";
+import { decodeFrame, findFrame, type Frame } from "../frames.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 import type { KeptEvent, SimulatedReceiver } from "./simulated-receiver.ts";
 
@@ -177,10 +177,7 @@ function lostIn(kept: ReadonlyMap<string, KeptEvent>): Set<string> {
 }
 
 /** Whole frames of a segment from `from`, found by their magic and checksum alone. */
-export function framesFrom(
-  bytes: Buffer,
-  from: number,
-): { readonly start: number; readonly end: number; readonly key: string }[] {
+export function framesFrom(bytes: Buffer, from: number): (Frame & { readonly key: string })[] {
   const frames = [];
   for (let at = findFrame(bytes, from); at !== undefined; at = findFrame(bytes, at + 1)) {
     const frame = decodeFrame(bytes, at);

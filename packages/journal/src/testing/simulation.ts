@@ -233,11 +233,16 @@ class Simulation {
     }
   }
 
-  /** A durable record loses a bit: not the last of its epoch, which cannot be told from a torn write. */
+  /**
+   * A durable record loses a bit: not the last of its file, which cannot be told from a torn write, and a decision, since with a
+   * `lost` event goes what it says.
+   */
   #rot(): void {
     for (const [path, content] of this.#disk.files()) {
       if (!path.endsWith(".wal")) continue;
-      const frames = framesFrom(content.cached, 0).slice(0, -1);
+      const frames = framesFrom(content.cached, 0)
+        .slice(0, -1)
+        .filter(({ body }) => Buffer.from(body).includes(".decision."));
       if (frames.length === 0) continue;
       const { start, end, key } = this.#random.pick(frames);
       const at = start + 20 + this.#random.below(end - start - 20);
