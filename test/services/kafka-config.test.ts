@@ -1,5 +1,5 @@
 // What the service says at its start to a Kafka that is not as it must be, and the configurations with Kafka against one that is.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SealedEvent } from "@countersign/model";
@@ -10,6 +10,11 @@ import { parse, stringify } from "yaml";
 import { loadKafkajs } from "../../packages/processor/src/kafka/kafkajs-patched.ts";
 import type { ClientConfig } from "../../packages/processor/src/kafka/settings.ts";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
+import {
+  fakeElasticsearch,
+  STREAM,
+} from "../../packages/processor/src/testing/fake-elasticsearch.ts";
+import { fakeHec } from "../../packages/processor/src/testing/fake-hec.ts";
 import { logRecord, requestOf } from "../../packages/processor/src/testing/logs.ts";
 import {
   postSecurely,
@@ -213,11 +218,20 @@ describe.skipIf(program === undefined)("the configurations with Kafka", () => {
       const directory = mkdtempSync(join(tmpdir(), "countersign-kafka-config-"));
       onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
       const secrets = writeSecrets(directory);
+      const hec = await fakeHec({ afterQuestions: 1 });
+      onTestFinished(() => hec.close());
+      const elastic = await fakeElasticsearch();
+      elastic.authorization = "ApiKey of-the-test";
       const before = onDisk("countersign.dlq.v1").length;
       const receiptsBefore = onDisk("countersign.receipts.v1").length;
       let url = "";
       for (const file of files) {
-        const { endpoints } = await booted(file, directory, secrets);
+        const { endpoints } = await booted(file, directory, secrets, {
+          SPLUNK_HEC_ENDPOINT: hec.url,
+          SPLUNK_HEC_TOKEN: hec.token,
+          ELASTIC_ENDPOINT: elastic.url,
+          ELASTIC_API_KEY: "of-the-test",
+        });
         url = `${endpoints["otlp"]}/v1/logs`;
       }
       const events = emitters.flatMap((emitter) => sealedEvents(10, { emitter, outcomes: true }));
@@ -236,13 +250,8 @@ describe.skipIf(program === undefined)("the configurations with Kafka", () => {
       expect(letters.map(({ headers }) => headers.get("cs_dlq_reason"))).toEqual(["hash_mismatch"]);
 
       const decisions = events.filter(({ event }) => event.type.includes("decision")).length;
-      const lines = () =>
-        readdirSync(join(directory, "out")).flatMap((file) =>
-          readFileSync(join(directory, "out", file), "utf8")
-            .split("\n")
-            .slice(0, -1),
-        );
-      await until("the decisions are with the SIEM", () => lines().length === decisions);
+      await until("Splunk has the decisions", () => hec.stored.length === decisions);
+      await until("Elastic has all", () => elastic.count === 30);
       const receipts = () =>
         onDisk("countersign.receipts.v1")
           .slice(receiptsBefore)
@@ -251,20 +260,26 @@ describe.skipIf(program === undefined)("the configurations with Kafka", () => {
         receipts()
           .filter((one) => one.sink === sink)
           .reduce((sum, one) => sum + one.events, 0);
-      await until(
-        "the receipts are there",
-        () => counted("archive") === 30 && counted("file/siem") === 30,
+      await until("the receipts are there", () =>
+        ["archive", "splunk_hec/soc", "elasticsearch/main"].every((sink) => counted(sink) === 30),
       );
-      const siem = receipts().filter(({ sink }) => sink === "file/siem");
+      const siem = receipts().filter(({ sink }) => sink === "splunk_hec/soc");
       expect(siem.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(decisions);
       expect(siem.reduce((sum, { filtered }) => sum + filtered, 0)).toBe(30 - decisions);
+      expect([...hec.violations, ...elastic.violations]).toEqual([]);
     },
   );
 });
 
-async function booted(file: string, directory: string, secrets: Secrets): Promise<Service> {
+async function booted(
+  file: string,
+  directory: string,
+  secrets: Secrets,
+  sinks: Readonly<Record<string, string>>,
+): Promise<Service> {
   const yaml = parse(shippedConfig(file, directory, secrets)) as {
     clients: { main: Record<string, unknown> };
+    exporters: Record<string, Record<string, unknown>>;
   };
   Object.assign(yaml.clients.main, {
     brokers: [cluster.saslTls],
@@ -272,7 +287,10 @@ async function booted(file: string, directory: string, secrets: Secrets): Promis
     // One broker has no second replica.
     require: { min_insync_replicas: 1, cleanup_policy: "delete" },
   });
-  const env = { KAFKA_PASSWORD: USERS.countersign };
+  // The one that the fake has.
+  if (yaml.exporters["elasticsearch/main"] !== undefined)
+    yaml.exporters["elasticsearch/main"]["data_stream"] = STREAM;
+  const env = { KAFKA_PASSWORD: USERS.countersign, ...sinks };
   const service = createService(loadConfig(stringify(yaml), file, env).config);
   // The rules are there a moment after they were made.
   await until("the service starts", () =>

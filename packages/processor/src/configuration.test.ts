@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { formatProblem } from "@countersign/model/document";
 import { expect, onTestFinished, test } from "vitest";
 import { loadConfig, validateConfig } from "./configuration.ts";
-import { writeSecrets } from "./testing/shipped-config.ts";
+import { SHIPPED_ENV, writeSecrets } from "./testing/shipped-config.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 const golden = join(root, "test", "golden", "config");
@@ -37,7 +37,7 @@ test.each(readdirSync(join(root, "config")).filter((file) => file.endsWith(".yam
       /\/run\/secrets|\/etc\/countersign/g,
       secrets.directory,
     );
-    const { problems, warnings } = validateConfig(text, file, { KAFKA_PASSWORD: "secret" });
+    const { problems, warnings } = validateConfig(text, file, SHIPPED_ENV);
     expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
   },
 );

@@ -6,7 +6,7 @@ import { silentLogger } from "@countersign/model";
 import { expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "./configuration.ts";
 import { createService } from "./service.ts";
-import { shippedConfig, writeSecrets } from "./testing/shipped-config.ts";
+import { SHIPPED_ENV, shippedConfig, writeSecrets } from "./testing/shipped-config.ts";
 
 test.each<[string, readonly string[]]>([
   ["embedded.yaml", ["exporter file/siem", "receiver archive"]],
@@ -16,19 +16,21 @@ test.each<[string, readonly string[]]>([
     "kafka.yaml",
     [
       "exporter archive",
-      "exporter file/siem",
+      "exporter elasticsearch/main",
       "exporter kafka/receipts",
       "exporter otlp_http/tempo",
+      "exporter splunk_hec/soc",
       "receiver kafka/archive",
       "receiver kafka/continuity",
-      "receiver kafka/siem",
+      "receiver kafka/elastic",
+      "receiver kafka/splunk",
     ],
   ],
 ])("%s: what stands beside the way in", (file, beside) => {
   const directory = mkdtempSync(join(tmpdir(), "countersign-readiness-"));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const text = shippedConfig(file, directory, writeSecrets(directory));
-  const { config } = loadConfig(text, file, { KAFKA_PASSWORD: "x" });
+  const { config } = loadConfig(text, file, SHIPPED_ENV);
   const service = createService(config, { logger: () => silentLogger });
   expect([...service.health().beside].toSorted()).toEqual(beside);
 });

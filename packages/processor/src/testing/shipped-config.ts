@@ -7,6 +7,15 @@ import { certificate } from "./certificates.ts";
 
 const folder = join(import.meta.dirname, "..", "..", "..", "..", "config");
 
+/** The variables that they name, for who does not start anything. */
+export const SHIPPED_ENV: Readonly<Record<string, string>> = {
+  KAFKA_PASSWORD: "secret",
+  SPLUNK_HEC_ENDPOINT: "https://splunk.example:8088",
+  SPLUNK_HEC_TOKEN: "secret",
+  ELASTIC_ENDPOINT: "https://elastic.example:9200",
+  ELASTIC_API_KEY: "secret",
+};
+
 /** Secrets that the configurations name, as files. */
 export interface Secrets {
   readonly directory: string;
