@@ -28,6 +28,7 @@ export interface PostAnswer {
 export interface Poster {
   /** Rejects when there is no answer. */
   post(options: PostOptions): Promise<PostAnswer>;
+  /** Cuts what is under way; whatever has no answer yet rejects, and so does what comes after. */
   close(): void;
 }
 
@@ -72,19 +73,26 @@ export function createPoster(url: string, options: PosterOptions = {}): Poster {
       for (const part of parts) request.write(part);
       request.end();
     });
+  let isClosed = false;
   return {
     async post(request) {
+      if (isClosed) throw new Error("the poster is closed");
       // A server may close an idle connection just when it is used again: that says nothing of the request.
       try {
         return await once(request);
       } catch (error) {
         if (!(error instanceof StaleConnection)) throw error;
+        // It was us who closed it.
+        if (isClosed) throw error.cause;
         return await once(request).catch((again: unknown) => {
           throw again instanceof StaleConnection ? again.cause : again;
         });
       }
     },
-    close: () => agent.destroy(),
+    close: () => {
+      isClosed = true;
+      agent.destroy();
+    },
   };
 }
 

@@ -107,6 +107,8 @@ class AckBook implements Acknowledgements {
   async indexed(ticket: Ticket, signal: AbortSignal): Promise<void> {
     const { channel, ackId, highestBefore } = ticket;
     const { runtime, health, timeoutMs } = this.#options;
+    // Nobody asks any more.
+    if (this.#closed.signal.aborted) throw cutOff(runtime.id);
     const all = this.#waiting.get(channel) ?? new Map<number, Waiting>();
     // The indexer counts upwards. A number that it gave before comes from another one, or from one that has started again: what is
     // acknowledged from now on may not be what we wait for.
@@ -123,10 +125,7 @@ class AckBook implements Acknowledgements {
         `${runtime.id}: too many requests wait to be indexed`,
       );
     const done = Promise.withResolvers<void>();
-    const cancel = (): void =>
-      done.reject(
-        new CountersignError("CANCELLED", `${runtime.id}: stopped before it was indexed`),
-      );
+    const cancel = (): void => done.reject(cutOff(runtime.id));
     all.set(ackId, {
       untilMs: performance.now() + timeoutMs,
       resolve: done.resolve,
@@ -150,8 +149,7 @@ class AckBook implements Acknowledgements {
     this.#closed.abort();
     const { id } = this.#options.runtime;
     for (const all of this.#waiting.values()) {
-      for (const one of all.values())
-        one.reject(new CountersignError("CANCELLED", `${id}: stopped before it was indexed`));
+      for (const one of all.values()) one.reject(cutOff(id));
     }
   }
 
@@ -228,4 +226,8 @@ class AckBook implements Acknowledgements {
       one.reject(awayBy(health, detail));
     }
   }
+}
+
+function cutOff(id: string): CountersignError {
+  return new CountersignError("CANCELLED", `${id}: stopped before it was indexed`);
 }

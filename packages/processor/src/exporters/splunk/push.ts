@@ -116,7 +116,10 @@ class Push implements HecPush {
     const ticket = { channel, ackId: read.ackId, highestBefore };
     const said = { kind: "hec_ack", id: String(read.ackId) };
     const indexed = this.#acks.indexed(ticket, way.signal).then(() => void (way.said = said));
-    way.indexing.push(this.#indexed(indexed, events, way));
+    const settled = this.#indexed(indexed, events, way);
+    // It may be cut off while the next request is still on its way, and nobody listens yet.
+    settled.catch(() => undefined);
+    way.indexing.push(settled);
     return read;
   }
 
