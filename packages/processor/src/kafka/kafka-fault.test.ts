@@ -10,6 +10,7 @@ test.each([
   ["MESSAGE_TOO_LARGE", "too_large", "REJECTED"],
   ["RECORD_LIST_TOO_LARGE", "too_large", "REJECTED"],
   ["INVALID_RECORD", "rejected", "REJECTED"],
+  ["INVALID_TIMESTAMP", "clock", "UNAVAILABLE"],
   ["OUT_OF_ORDER_SEQUENCE_NUMBER", "sequence", "UNAVAILABLE"],
   ["UNKNOWN_PRODUCER_ID", "sequence", "UNAVAILABLE"],
   ["TOPIC_AUTHORIZATION_FAILED", "forbidden", "UNAVAILABLE"],

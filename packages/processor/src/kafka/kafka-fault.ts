@@ -9,6 +9,8 @@ export type FaultKind =
   | "too_large"
   /** The broker lost track of this producer: nothing of the batch was stored, a new producer can send it. */
   | "sequence"
+  /** Our time is too far from the broker's (since Kafka 4.0 an hour ahead): says nothing of the records, and holds for all of them. */
+  | "clock"
   /** Somebody has to change a permission or a password. */
   | "forbidden"
   /** The topic is not there. */
@@ -27,7 +29,7 @@ const KINDS: Readonly<Record<string, FaultKind>> = {
   MESSAGE_TOO_LARGE: "too_large",
   RECORD_LIST_TOO_LARGE: "too_large",
   INVALID_RECORD: "rejected",
-  INVALID_TIMESTAMP: "rejected",
+  INVALID_TIMESTAMP: "clock",
   CORRUPT_MESSAGE: "transient",
   OUT_OF_ORDER_SEQUENCE_NUMBER: "sequence",
   UNKNOWN_PRODUCER_ID: "sequence",
@@ -74,6 +76,7 @@ const ADVICE: Readonly<Record<FaultKind, string>> = {
   rejected: "the broker will never take it",
   too_large: "it is larger than the topic's max.message.bytes",
   sequence: "the broker lost track of this producer; it is made anew",
+  clock: "set this machine's clock; nothing moves until then",
   forbidden: "check user, password and ACLs; nothing moves until then",
   missing: "the topic is not there; create it",
   transient: "it is tried again",

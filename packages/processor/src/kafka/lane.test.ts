@@ -158,6 +158,30 @@ test("one record that is too large is refused alone; what it was sent with is st
   expect(single.join(" ").split(" ").toSorted()).toEqual(["a", "b", "c", "d"]);
 });
 
+test("one record that no broker takes is refused alone, too", async () => {
+  const invalid = Object.assign(new Error("x"), { type: "INVALID_RECORD" });
+  const picky: Send = async (records) => {
+    if (records.some(({ value }) => String(value) === "bad")) throw invalid;
+    return [{ topicName: "t", partition: 3, errorCode: 0, baseOffset: "7" }];
+  };
+  const { lane } = scene(Array.from({ length: 8 }, () => picky));
+  const first = lane.append(
+    ["a", "b", "bad", "c"].map((name) => record(name)),
+    5000,
+  );
+  await expect(first).rejects.toMatchObject({ code: "REJECTED", failed: [2] });
+});
+
+test("what comes after records that have to wait waits with them", async () => {
+  const { lane, sent } = scene([fails(TOO_LARGE), fails(ELSEWHERE)]);
+  const all = ["a", "b", "c", "d"].map((name) => record(name));
+  await expect(lane.append(all, 5000)).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    failed: [0, 1, 2, 3],
+  });
+  expect(sent).toEqual([["a b c d"], ["a b"]]);
+});
+
 test("too much that waits is refused, and what was taken arrives", async () => {
   const first = Promise.withResolvers<readonly SendResult[]>();
   const { lane } = scene([() => first.promise], { maxWaitingBytes: 1000 });

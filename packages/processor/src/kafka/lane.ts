@@ -1,6 +1,6 @@
 // One partition, written to by one batch at a time. Lanes share nothing, so each fails alone.
 import { CountersignError } from "@countersign/model";
-import { faultOf, kafkaError } from "./kafka-fault.ts";
+import { type FaultKind, faultOf, kafkaError } from "./kafka-fault.ts";
 import type { PartitionProducer, SendResult } from "./kafkajs-producer.ts";
 import type { LogRecord } from "./port.ts";
 
@@ -41,6 +41,8 @@ interface Piece {
   readonly fate: bigint | CountersignError;
 }
 
+/** Faults that one record brings upon all that it is sent with. */
+const REFUSED: ReadonlySet<FaultKind> = new Set(["rejected", "too_large"]);
 const MAX_BATCH_RECORDS = 4096;
 /** What a record costs beside its key, value and headers. */
 const RECORD_OVERHEAD = 32;
@@ -156,10 +158,12 @@ class SerialLane implements Lane {
       return [{ count, fate: await this.#sendAgainAfterSequenceFault(records, deadlineAt) }];
     } catch (error) {
       const half = Math.ceil(count / 2);
-      if (half === count || faultOf(error).kind !== "too_large") {
+      if (half === count || !REFUSED.has(faultOf(error).kind))
         return [{ count, fate: this.#error(error) }];
-      }
       const first = await this.#store(records.slice(0, half), deadlineAt);
+      // What has to wait keeps its place before what comes after it.
+      const waits = first.map(({ fate }) => fate).find(isForNow);
+      if (waits !== undefined) return [...first, { count: count - half, fate: waits }];
       return [...first, ...(await this.#store(records.slice(half), deadlineAt))];
     }
   }
@@ -227,6 +231,10 @@ class SerialLane implements Lane {
     if (error instanceof CountersignError) return error;
     return kafkaError(this.#options.id, `cannot write to ${this.#where()}`, error);
   }
+}
+
+function isForNow(fate: Piece["fate"]): fate is CountersignError {
+  return typeof fate !== "bigint" && fate.code !== "REJECTED";
 }
 
 /** Tells a waiter, whose records begin at `start` of what was sent. */
