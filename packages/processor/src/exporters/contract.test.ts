@@ -32,6 +32,7 @@ import { fakeHec } from "../testing/fake-hec.ts";
 import type { AckMode } from "../testing/fake-hec-acks.ts";
 import { archiveExporter, archiveOf } from "./archive.ts";
 import { debugExporter } from "./debug.ts";
+import { documentId } from "./elasticsearch/documents.ts";
 import { elasticsearchExporter } from "./elasticsearch.ts";
 import { fileExporter } from "./file.ts";
 import { memoryExporter, tracesOf } from "./memory.ts";
@@ -250,7 +251,7 @@ contract<Decisions>(elasticsearchExporter, "elasticsearch", async () => {
       ) as unknown as Component & Consumer<Decisions>,
     batch: newEvents,
     delivered: ({ events }) =>
-      events.filter(({ event }) => fake.indices.some((index) => index.has(event.id))).length,
+      events.filter((event) => fake.indices.some((index) => index.has(documentId(event)))).length,
     mood: (mood) => void (fake.item = (_id, nth) => answers[mood](nth)),
     moods: ["well", "transient", "permanent", "partial"],
     close: () => {

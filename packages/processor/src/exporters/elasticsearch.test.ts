@@ -1,7 +1,7 @@
 // The exporter against a data stream that forgives nothing. The real engines are in test/services/{opensearch,elasticsearch}.test.ts.
-import type { SealedEvent } from "@countersign/model";
+import { canonicalBytes, type SealedEvent, unseal } from "@countersign/model";
 import { expect, test } from "vitest";
-import { failure, ids, origin, tried } from "../testing/elasticsearch-exporter.ts";
+import { failure, origin, tried } from "../testing/elasticsearch-exporter.ts";
 import { newEvents, SIGNAL } from "../testing/exporters.ts";
 import {
   type FakeElasticsearch,
@@ -10,17 +10,44 @@ import {
   STREAM,
   type WholeAnswer,
 } from "../testing/fake-elasticsearch.ts";
+import { documentId } from "./elasticsearch/documents.ts";
 
-test("a document is the format's line with the event's time before it, under the event's id", async () => {
+test("a document is the format's line with the event's time before it, under its id and hash", async () => {
   const { fake, exporter } = await tried();
   const batch = newEvents(3);
   await exporter.consume(batch, SIGNAL);
-  expect([...(fake.indices[0]?.keys() ?? [])]).toEqual(ids(batch));
-  for (const { event, bytes } of batch.events) {
-    const { "@timestamp": time, ...rest } = fake.indices[0]?.get(event.id) ?? {};
+  expect([...(fake.indices[0]?.keys() ?? [])]).toEqual(batch.events.map(documentId));
+  for (const sealed of batch.events) {
+    const { event, bytes } = sealed;
+    const { "@timestamp": time, ...rest } = fake.indices[0]?.get(documentId(sealed)) ?? {};
     expect(time).toBe(event.time);
     expect(rest).toEqual(JSON.parse(Buffer.from(bytes).toString()));
   }
+});
+
+test("who is first to use the id of another event does not keep that one out", async () => {
+  const { fake, exporter, figure } = await tried();
+  const [own] = newEvents(1).events as [SealedEvent];
+  const [other] = newEvents(1).events as [SealedEvent];
+  const forged = unseal(canonicalBytes({ ...other.event, id: own.event.id }));
+  await exporter.consume({ events: [forged, own, own] }, SIGNAL);
+  expect(fake.count).toBe(2);
+  expect(figure("exporter_duplicate_log_records")).toBe(1);
+  const listed: string[] = [];
+  for await (const id of exporter.held({ fromMs: 0, untilMs: 1e14 }, SIGNAL)) listed.push(id);
+  expect(listed).toEqual([own.event.id, own.event.id]);
+});
+
+test("a question that is refused for its size costs no event", async () => {
+  const { fake, exporter, states } = await tried();
+  const batch = newEvents(2);
+  const { route } = fake;
+  fake.route = (what) => (what.endsWith("/_search") ? 413 : undefined);
+  expect((await failure(exporter, batch)).code).toBe("UNAVAILABLE");
+  expect(states.at(-1)?.state).toBe("failed");
+  fake.route = route;
+  await exporter.consume(batch, SIGNAL);
+  expect(fake.count).toBe(2);
 });
 
 test.each([

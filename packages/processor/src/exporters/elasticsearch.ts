@@ -15,7 +15,12 @@ import {
 import type { Format } from "../formats/format.ts";
 import { FORMATS } from "../formats/formats.ts";
 import { type Bulk, createBulk } from "./elasticsearch/bulk.ts";
-import { createDocuments, type Document, type Documents } from "./elasticsearch/documents.ts";
+import {
+  createDocuments,
+  type Document,
+  type Documents,
+  eventIdOf,
+} from "./elasticsearch/documents.ts";
 import { createKnownIds, type KnownIds } from "./elasticsearch/known-ids.ts";
 import { createPlaces } from "./elasticsearch/places.ts";
 import {
@@ -133,11 +138,12 @@ class ElasticsearchExporter
     }, signal);
   }
 
-  held(
+  async *held(
     range: { readonly fromMs: number; readonly untilMs: number },
     signal: AbortSignal,
   ): AsyncIterable<string> {
-    return this.#known.inRange(range, AbortSignal.any([signal, this.#cut.signal]));
+    const either = AbortSignal.any([signal, this.#cut.signal]);
+    for await (const id of this.#known.inRange(range, either)) yield eventIdOf(id);
   }
 
   async #deliver(batch: Decisions, signal: AbortSignal): Promise<void> {

@@ -31,6 +31,8 @@ export interface FakeElasticsearch {
   spoil:
     | ((answer: { errors: boolean; items: { create: Record<string, unknown> }[] }) => unknown)
     | undefined;
+  /** Status of a proxy's answer to a request; undefined lets it through. */
+  route: (what: string) => number | undefined;
   maxBodyBytes: number;
   isThere: boolean;
   dynamic: string | undefined;
@@ -63,6 +65,7 @@ class Fake implements FakeElasticsearch {
   readonly whole: WholeAnswer[] = [];
   item: FakeElasticsearch["item"];
   spoil: FakeElasticsearch["spoil"];
+  route: FakeElasticsearch["route"] = () => undefined;
   maxBodyBytes = 10_000_000;
   isThere = true;
   dynamic: string | undefined = "false";
@@ -97,6 +100,8 @@ class Fake implements FakeElasticsearch {
 
   #route(request: IncomingMessage, url: URL, body: Buffer, response: ServerResponse): void {
     const what = `${request.method} ${url.pathname}`;
+    const status = this.route(what);
+    if (status !== undefined) return void response.writeHead(status).end("<html>");
     if (what === `POST /${STREAM}/_bulk`) return this.#bulk(request, body, response);
     const json = body.length === 0 ? {} : (JSON.parse(body.toString()) as Record<string, unknown>);
     if (body.length > 0 && request.headers["content-type"] !== "application/json")

@@ -54,7 +54,7 @@ export function verdictsOf(
 function verdictOf(item: Item, status: number): ItemVerdict {
   const type = typeOf(item);
   if (status >= 200 && status < 300) return ofStored(item);
-  // What stands there is what was sent: the id is the event's own. Another conflict comes round.
+  // What stands there is what was sent: the id has the event's hash in it. Another conflict comes round.
   if (status === 409)
     return { kind: type === "version_conflict_engine_exception" ? "present" : "failing" };
   if (status === 429) return { kind: "busy" };

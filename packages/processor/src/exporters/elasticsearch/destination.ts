@@ -62,6 +62,12 @@ export async function askFor(
   });
   if (answer.status === 403)
     throw haltedBy(to.health, `the user may not do all that is needed (403); grant ${right}`);
+  // A question says nothing of events: that something refuses it must not cost one.
+  if (answer.status === 413)
+    throw haltedBy(
+      to.health,
+      "a proxy refuses our question for its size (413); let 64 KiB through",
+    );
   if (answer.status !== 200) throw failureOfStatus(answer, to);
   const value = jsonOf(answer);
   if (value === undefined) throw notOurs(answer, to.health, "Elasticsearch or OpenSearch");

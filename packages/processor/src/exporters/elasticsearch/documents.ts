@@ -9,7 +9,7 @@ export interface Document {
   /** Its index in the batch. */
   readonly index: number;
   readonly event: SealedEvent;
-  /** `_id`: the event's own. */
+  /** `_id`: see {@link documentId}. */
   readonly id: string;
   readonly line: Uint8Array;
 }
@@ -20,6 +20,22 @@ export interface Documents {
   of(events: readonly SealedEvent[], outcome?: Outcome): Document[];
 }
 
+const HASH_DIGITS = 32;
+
+/**
+ * The event's own id, and half of its hash. An id alone is what an emitter says: whoever learns one (a decision's is told to the caller)
+ * could be first to send something else under it, and what came second would count as there.
+ */
+export function documentId({ event, hash }: SealedEvent): string {
+  return `${event.id}.${hash.slice(0, HASH_DIGITS)}`;
+}
+
+/** The event's own id in a {@link documentId}; of an `_id` of others, all of it. */
+export function eventIdOf(id: string): string {
+  return ID.test(id) ? id.slice(0, -(HASH_DIGITS + 1)) : id;
+}
+
+const ID = /\.[\da-f]{32}$/;
 const TIMESTAMP = Buffer.from('{"@timestamp":', "utf8");
 
 /** Documents of one format. */
@@ -36,7 +52,7 @@ export function createDocuments(format: Format, { id, metrics }: Runtime): Docum
           documents.push({
             index,
             event: sealed,
-            id: sealed.event.id,
+            id: documentId(sealed),
             line: withTimestamp(line, sealed),
           });
         else if (outcome !== undefined) unmapped.add();
