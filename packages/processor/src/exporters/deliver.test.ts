@@ -37,7 +37,7 @@ function settled(outcome: Outcome): Partial<CountersignError> {
 interface Destination {
   readonly room: number;
   readonly bad: readonly number[];
-  readonly names: boolean;
+  readonly names: "index" | "none" | "throws";
   readonly calls: number;
 }
 
@@ -45,7 +45,7 @@ test("each event ends up taken once, refused, or waiting", async () => {
   const destination = fc.record({
     room: fc.integer({ min: 1, max: 12 }),
     bad: fc.uniqueArray(fc.integer({ min: 0, max: 19 }), { maxLength: 6 }),
-    names: fc.boolean(),
+    names: fc.constantFrom("index", "none", "throws"),
     calls: fc.integer({ min: 0, max: 60 }),
   });
   await fc.assert(
@@ -57,7 +57,9 @@ test("each event ends up taken once, refused, or waiting", async () => {
         if (called > calls) throw new CountersignError("UNAVAILABLE", "x: away");
         if (events.length > room) return { kind: "too_large" };
         const at = events.findIndex(({ index }) => bad.includes(index));
-        if (at >= 0) return { kind: "refused", reason: "bad", ...(names ? { at } : {}) };
+        if (at >= 0 && names === "throws") throw new CountersignError("REJECTED", "x: bad");
+        if (at >= 0)
+          return { kind: "refused", reason: "bad", ...(names === "index" ? { at } : {}) };
         taken.push(...events.map(({ index }) => index));
         return { kind: "taken" };
       };

@@ -1,4 +1,5 @@
 // Requests until each event of a batch is taken, refused, or has to wait.
+import { errorCode } from "@countersign/model";
 import type { Outcome } from "./outcome.ts";
 
 /** What an exporter sends has its place in the batch. */
@@ -6,7 +7,7 @@ export interface Placed {
   readonly index: number;
 }
 
-/** What a destination said to one request. Who throws says that all of it has to wait. */
+/** What a destination said to one request. Who throws says that all of it has to wait; by REJECTED, that something in it is refused for good. */
 export type Verdict =
   | { readonly kind: "taken" }
   /** Something in it is refused for good; `at` is which, if that is known. */
@@ -28,8 +29,11 @@ export async function deliver<Event extends Placed>(
       const verdict = await send(next);
       if (verdict.kind !== "taken") waiting.unshift(...withoutRefused(next, verdict, outcome));
     } catch (error) {
+      const isRefused = errorCode(error) === "REJECTED";
+      if (isRefused && next.length > 1) waiting.unshift(...halves(next));
+      else if (isRefused) outcome.fail(indexesOf([next]), error);
       // What comes after it would fail the same way.
-      outcome.fail(indexesOf([next, ...waiting.splice(0)]), error);
+      else outcome.fail(indexesOf([next, ...waiting.splice(0)]), error);
     }
   }
 }
@@ -53,6 +57,10 @@ function withoutRefused<Event extends Placed>(
     const rest = events.filter((event) => event !== guilty);
     return rest.length === 0 ? [] : [rest];
   }
+  return halves(events);
+}
+
+function halves<Event>(events: readonly Event[]): Event[][] {
   const half = Math.ceil(events.length / 2);
   return [events.slice(0, half), events.slice(half)];
 }

@@ -243,6 +243,8 @@ test.each([
   ["http://127.0.0.1:8088", false, []],
   ["https://user:password@splunk.example", false, ["error"]],
   ["https://splunk.example/?token=a", false, ["error"]],
+  ["https://splunk.example/?", false, ["error"]],
+  ["https://splunk.example/#", false, ["error"]],
 ])("the endpoint %s, insecure %s", (endpoint, insecure, severities) => {
   const config = {
     endpoint,

@@ -84,7 +84,9 @@ export function checkHttpSink(
   const faults: ConfigFault[] = [...checkClientTls(tls)];
   if (url.username !== "" || url.password !== "")
     faults.push(at("has a user in it", "take it out: secrets have settings of their own"));
-  if ((url.search !== "" && query === "refused") || url.hash !== "")
+  // A `?` or `#` with nothing behind it would take in the path of the protocol that follows.
+  const hasQuery = url.search !== "" || /\?(?:#|$)/.test(endpoint);
+  if ((hasQuery && query === "refused") || endpoint.includes("#"))
     faults.push(at("has a query or a fragment", "write scheme, host, port and path alone"));
   if (url.protocol === "https:" || isLoopbackHost(url.hostname)) return faults;
   const clear = "sends events and secrets in the clear";
