@@ -38,7 +38,7 @@ const MAX_DETAIL = 256;
 
 /**
  * Stands before an exporter: what it rejects for good (REJECTED, INPUT_INVALID) becomes a letter, and the batch is done.
- * When the letter cannot be written the batch fails: a permanent rejection is never skipped.
+ * When the letter cannot be written the rejected events fail for now: a permanent rejection is never skipped.
  */
 export function deadLettering(
   next: Consumer<Decisions>,
@@ -77,9 +77,9 @@ async function depositFailed(
     signal: AbortSignal;
   },
 ): Promise<void> {
-  const failed = error.failed ?? batch.events.keys();
+  const failed = error.failed ?? [...batch.events.keys()];
   const letters: Letter[] = [];
-  for (const [nth, index] of [...failed].entries()) {
+  for (const [nth, index] of failed.entries()) {
     const event = batch.events[index];
     if (event === undefined) continue;
     const place = placeOf(event, batch.origin);
@@ -97,7 +97,23 @@ async function depositFailed(
       ...(place === undefined ? {} : { place }),
     });
   }
-  await to.box.deposit(letters, to.signal);
+  try {
+    await to.box.deposit(letters, to.signal);
+  } catch (cause) {
+    throw unkept(cause, failed);
+  }
+}
+
+/** Only what has no letter yet comes again: the sink has the others, and they are counted. */
+function unkept(cause: unknown, failed: readonly number[]): unknown {
+  const code = errorCode(cause);
+  if (code !== "UNAVAILABLE" && code !== "OVERLOADED") return cause;
+  const { message, retryAfterMs } = cause as CountersignError;
+  return new CountersignError(code, message, {
+    cause,
+    failed,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
 
 function placeOf(event: SealedEvent, origin: Origin | undefined): Letter["place"] {

@@ -39,6 +39,7 @@ interface World {
 interface Sink {
   readonly consume: (batch: Decisions) => Promise<void>;
   readonly keep?: () => Promise<void>;
+  readonly deposit?: () => Promise<void>;
 }
 
 const base = { stability: "beta", summary: "x", signals: ["decisions"], config: EMPTY } as const;
@@ -102,7 +103,10 @@ function world(sink: Sink, service = "receipts: box"): World {
         start: async () => void starts.push(`${id} with ${typeof view.client("main")}`),
         stop: async () => void starts.push(`stop ${id}`),
         consume: () => Promise.resolve(),
-        deposit: async (some: readonly Letter[]) => void letters.push(...some),
+        deposit: async (some: readonly Letter[]) => {
+          await sink.deposit?.();
+          letters.push(...some);
+        },
         keep: async (some: readonly Receipt[]) => {
           await sink.keep?.();
           receipts.push(...some);
@@ -195,6 +199,26 @@ test("what the sink refuses for good is counted as dead-lettered, with sink and 
   expect(receipts).toMatchObject([{ delivered: decisions - 1, deadLettered: 1 }]);
   expect(letters).toMatchObject([{ sink: "siem", attempts: 2, reason: "rejected" }]);
   expect(letters[0]?.event?.hash).toBe(letters[0]?.hash);
+});
+
+test("a letter that cannot be kept yet sends its event again, and not what the sink has", async () => {
+  const sent: number[] = [];
+  let deposits = 0;
+  const { consume, receipts, letters } = world({
+    consume: async (batch) => {
+      sent.push(batch.events.length);
+      throw new CountersignError("REJECTED", "siem: no", { failed: [0] });
+    },
+    deposit: async () => {
+      deposits += 1;
+      if (deposits < 3) throw new CountersignError("UNAVAILABLE", "box: away");
+    },
+  });
+  await consume(batchOf(events));
+  expect([sent, letters.length]).toEqual([[decisions, 1, 1], 1]);
+  expect(receipts).toMatchObject([
+    { delivered: decisions - 1, deadLettered: 1, filtered: 7 - decisions },
+  ]);
 });
 
 test("no receipt before the sink took the batch, and the batch is not taken before its receipt is kept", async () => {
