@@ -1,6 +1,6 @@
 // The guards around kafkajs, each against a real broker. What the library does without them is shown beside.
 import { type Component, createMetrics } from "@countersign/pipeline";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { FeedEvent } from "../../packages/processor/src/kafka/feed-options.ts";
 import { createFeed } from "../../packages/processor/src/kafka/kafkajs-feed.ts";
 import { createLaneLog } from "../../packages/processor/src/kafka/kafkajs-log.ts";
@@ -70,6 +70,28 @@ const values = (topic: string, partition = 0): string[] =>
   onDisk(topic, partition).map(({ value }) => String(value));
 
 describe.skipIf(program === undefined)("guards of kafkajs", () => {
+  test("a clock that is two hours ahead makes events wait, and costs none", async () => {
+    await cluster.topic({ name: "clock" });
+    const log = createLaneLog({
+      connection: connectionTo([`127.0.0.1:${proxy.port}`]),
+      compression: "none",
+      maxBatchBytes: 1e6,
+    });
+    onTestFinished(() => log.close(soonDeadline()));
+    const to = { topic: "clock", partition: 0, records: recordsOf("event", 3) };
+    const nowMs = Date.now;
+    const ahead = vi.spyOn(Date, "now").mockImplementation(() => nowMs() + 7_200_000);
+    onTestFinished(() => ahead.mockRestore());
+    await expect(log.append(to, 10_000)).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      failed: [0, 1, 2],
+      message: expect.stringMatching(/INVALID_TIMESTAMP.*clock/) as string,
+    });
+    ahead.mockRestore();
+    await log.append(to, 10_000);
+    expect(values("clock")).toEqual(["event-0", "event-1", "event-2"]);
+  });
+
   test("a batch after one of unknown outcome is not taken for its repetition", async () => {
     await cluster.topic({ name: "unknown" });
     const brokers = [`127.0.0.1:${proxy.port}`];
