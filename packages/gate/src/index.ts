@@ -16,3 +16,4 @@ export { createChecker, identityConfig, openGate, type OpenGateOptions } from ".
 export { type LoadedPolicy, loadPolicy } from "./policy/load.ts";
 export type { AuthorizerConfig, Policy, SpiceDbConfig } from "./policy/policy.ts";
 export { PolicyError } from "./policy/report.ts";
+export { shipOptions } from "./ship-options.ts";

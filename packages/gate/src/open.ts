@@ -2,13 +2,14 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createIdentity, type IdentityConfig, stateDirectory } from "@countersign/identity";
-import { createJournal, type JournalOptions, type ShipTls } from "@countersign/journal";
+import { createJournal, type JournalOptions } from "@countersign/journal";
 import { CountersignError, type GateKind, type Logger, type SdkCoverage } from "@countersign/model";
 import type { Checker } from "./check/checker.ts";
 import { createRelationshipsChecker } from "./check/relationships.ts";
 import { createSpiceDbChecker } from "./check/spicedb.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { loadPolicy } from "./policy/load.ts";
+import { shipOptions } from "./ship-options.ts";
 import type { AuthorizerConfig, Policy } from "./policy/policy.ts";
 
 /** What the process around a gate knows. */
@@ -80,8 +81,6 @@ function journalOptions(
   env: NodeJS.ProcessEnv,
 ): JournalOptions {
   const endpoint = options.otlp ?? env["COUNTERSIGN_OTLP_ENDPOINT"];
-  const headers = shipHeaders(env);
-  const tls = shipTls(env);
   return {
     directory: options.journal ?? journalDirectory(env),
     env,
@@ -96,15 +95,7 @@ function journalOptions(
       coverage: options.coverage,
     },
     ...(policy.heartbeatMs === undefined ? {} : { heartbeatMs: policy.heartbeatMs }),
-    ...(endpoint === undefined || endpoint === ""
-      ? {}
-      : {
-          ship: {
-            endpoint,
-            ...(headers === undefined ? {} : { headers }),
-            ...(tls === undefined ? {} : { tls }),
-          },
-        }),
+    ...(endpoint === undefined || endpoint === "" ? {} : { ship: shipOptions(endpoint, env) }),
     ...(options.log === undefined ? {} : { log: options.log }),
   };
 }
@@ -113,47 +104,6 @@ function journalDirectory(env: NodeJS.ProcessEnv): string {
   const own = env["COUNTERSIGN_JOURNAL"];
   if (own !== undefined && own !== "") return resolve(own);
   return join(stateDirectory(env), "journal");
-}
-
-/**
- * `OTEL_EXPORTER_OTLP_LOGS_HEADERS`: events travel as OTLP logs. The variable for all signals is not read, since it often
- * holds the key of somebody else's trace backend.
- */
-function shipHeaders(env: NodeJS.ProcessEnv): Readonly<Record<string, string>> | undefined {
-  const text = env["OTEL_EXPORTER_OTLP_LOGS_HEADERS"];
-  if (text === undefined || text === "") return undefined;
-  const headers: Record<string, string> = {};
-  for (const pair of text.split(",")) {
-    const equals = pair.indexOf("=");
-    if (equals > 0)
-      headers[pair.slice(0, equals).trim().toLowerCase()] = decode(pair.slice(equals + 1).trim());
-  }
-  return headers;
-}
-
-/**
- * Whom to trust: `OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE`, else the variable for all signals. Who we are is read for logs alone, as
- * the headers are: the guard keeps those variables from the server behind it.
- */
-function shipTls(env: NodeJS.ProcessEnv): ShipTls | undefined {
-  const caFile =
-    env["OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE"] || env["OTEL_EXPORTER_OTLP_CERTIFICATE"];
-  const certFile = env["OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE"];
-  const keyFile = env["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY"];
-  if (!caFile && !certFile && !keyFile) return undefined;
-  return {
-    ...(caFile ? { caFile } : {}),
-    ...(certFile ? { certFile } : {}),
-    ...(keyFile ? { keyFile } : {}),
-  };
-}
-
-function decode(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
 }
 
 function ownVersion(): string {

@@ -34,3 +34,5 @@ export {
   type ShipOptions,
   type ShipTls,
 } from "./options.ts";
+export { shipAll, type ShipAllOptions } from "./ship/ship-all.ts";
+export { type JournalFinding, type JournalVerification, verifyJournal } from "./verify.ts";

@@ -30,8 +30,8 @@ export interface DrainOptions {
   readonly log: Logger;
   readonly directory: string;
   readonly sender: Sender;
-  /** Epochs of other tenants are left to those who hold a credential for them. */
-  readonly tenant: string;
+  /** Epochs of other tenants are left to those who hold a credential for them. Absent: all are shipped. */
+  readonly tenant: string | undefined;
   /** Records `lost` in a healthy epoch of this process; rejects if there is none. */
   reportLost(epoch: string, lost: readonly SeqRange[]): Promise<void>;
   onAcknowledged(epoch: string, seq: number): void;
@@ -80,11 +80,11 @@ async function drainHeld(options: DrainOptions, path: string, signal: AbortSigna
   let end = await readEnd(fs, path);
   if (end === undefined) {
     end = await settleEpoch(fs, path, log);
-    if (end === undefined || end.tenant !== options.tenant) return;
+    if (end === undefined || !isOurs(end, options)) return;
     if (end.lost.length > 0) await options.reportLost(end.epoch, end.lost);
     await writeEnd(fs, path, end);
   }
-  if (end.tenant !== options.tenant) return;
+  if (!isOurs(end, options)) return;
   const known = end;
   let record: EndRecord = end;
   const onLost = async (found: readonly SeqRange[]): Promise<void> => {
@@ -109,6 +109,10 @@ async function drainHeld(options: DrainOptions, path: string, signal: AbortSigna
     await shipment.close();
   }
   await clearEpoch(fs, path);
+}
+
+function isOurs({ tenant }: EndRecord, options: DrainOptions): boolean {
+  return options.tenant === undefined || options.tenant === tenant;
 }
 
 function covered(range: SeqRange, by: readonly SeqRange[]): boolean {
