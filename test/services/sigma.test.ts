@@ -137,7 +137,7 @@ describe.skipIf(sigma === undefined)("Sigma", () => {
     for (const [name, query] of await converted("splunk", plain)) {
       for (const user of name === "call_denied" ? COUNTING : [name])
         expect(searches[`Countersign - ${titleOf(user)}`]?.["search"]).toContain(
-          `\`countersign_index\` ${query} | dedup event_uid | `,
+          `\`countersign_index\` ${query} | dedup event_hash | `,
         );
     }
     expect(Object.keys(searches)).toHaveLength(names.length);

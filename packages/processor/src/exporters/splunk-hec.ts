@@ -41,7 +41,7 @@ export const splunkHecExporter: ExporterSpec = {
   type: "splunk_hec",
   stability: "beta",
   summary:
-    "Sends events to Splunk's HTTP Event Collector, with indexer acknowledgement if wanted. No idempotency there: dedupe by event_uid.",
+    "Sends events to Splunk's HTTP Event Collector, with indexer acknowledgement if wanted. No idempotency there: dedupe by event_hash.",
   signals: ["decisions"],
   takes: ["decisions"],
   config: {
