@@ -36,7 +36,7 @@ function addList(dlq: Command, choose: Choose): void {
   filtered(dlq.command("list"))
     .summary("count them by reason, component and sink")
     .description(
-      "Counts dead letters by reason, component and sink, with the time of the first and the last.",
+      "Counts dead letters by reason, component and sink, with the time of the first and the last, and an id for `dlq show`.",
     )
     .option("--json", "print the result as JSON")
     .addHelpText(
@@ -113,7 +113,16 @@ async function list(flags: Flags, terminal: Terminal): Promise<number> {
     const found = await listLetters(config, filterOf(flags), signal);
     if (flags.json) terminal.out(JSON.stringify(found, undefined, 2));
     else {
-      const head = ["OPEN", "REDRIVEN", "REASON", "COMPONENT", "SINK", "FIRST", "LAST"];
+      const head = [
+        "OPEN",
+        "REDRIVEN",
+        "REASON",
+        "COMPONENT",
+        "SINK",
+        "FIRST",
+        "LAST",
+        "ID OF LAST",
+      ];
       if (found.groups.length > 0)
         for (const line of table([head, ...found.groups.map(row)])) terminal.out(line);
       terminal.err(`${found.open} open, ${found.redriven} sent again`);
@@ -124,8 +133,11 @@ async function list(flags: Flags, terminal: Terminal): Promise<number> {
   }
 }
 
-function row({ open, redriven, reason, component, sink, first, last }: LetterGroup): string[] {
-  return [String(open), String(redriven), reason, component, sink ?? "-", first, last].map(shown);
+function row({ open, redriven, reason, component, sink, ...rest }: LetterGroup): string[] {
+  const { first, last, newest } = rest;
+  return [String(open), String(redriven), reason, component, sink ?? "-", first, last, newest].map(
+    shown,
+  );
 }
 
 async function show(id: string, flags: Flags, terminal: Terminal): Promise<number> {

@@ -32,6 +32,8 @@ export interface LetterGroup {
   /** Time of the oldest and newest. */
   first: string;
   last: string;
+  /** Id of the newest, for a look at it. */
+  newest: string;
 }
 
 /** What a list says. */
@@ -106,7 +108,7 @@ function groupOf(groups: Map<string, LetterGroup>, letter: StoredLetter): Letter
   const known = groups.get(key);
   if (known !== undefined) return known;
   const full = groups.size >= MAX_GROUPS;
-  const { reason, component, sink, time } = letter;
+  const { reason, component, sink, time, id } = letter;
   const made: LetterGroup = {
     reason: full ? "other" : reason,
     component: full ? "other" : component,
@@ -116,6 +118,7 @@ function groupOf(groups: Map<string, LetterGroup>, letter: StoredLetter): Letter
     items: 0,
     first: time,
     last: time,
+    newest: id,
   };
   const place = full ? "other" : key;
   const there = groups.get(place) ?? made;
@@ -123,12 +126,15 @@ function groupOf(groups: Map<string, LetterGroup>, letter: StoredLetter): Letter
   return there;
 }
 
-function add(group: LetterGroup, { time, count = 1 }: StoredLetter, redriven: boolean): void {
+function add(group: LetterGroup, letter: StoredLetter, redriven: boolean): void {
+  const { time, count = 1 } = letter;
   if (redriven) group.redriven += 1;
   else group.open += 1;
   group.items += count;
   if (time < group.first) group.first = time;
-  if (time > group.last) group.last = time;
+  if (time < group.last) return;
+  group.last = time;
+  group.newest = letter.id;
 }
 
 /** One letter, and whether it was sent again. Rejects INPUT_INVALID when there is none of that id. */
