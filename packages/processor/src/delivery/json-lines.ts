@@ -1,8 +1,7 @@
 // What a `file` exporter wrote, read back line by line while it may go on writing.
-import { open, readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { CountersignError } from "@countersign/model";
+import { basename } from "node:path";
 import { parseComponentId } from "@countersign/pipeline";
+import { filesOf, linesOf } from "../exporters/line-search.ts";
 
 /** The files of one exporter: its own, and those that were written beside it. */
 export interface LineSeries {
@@ -25,39 +24,14 @@ export function seriesOf(id: string, directory: string): LineSeries {
 }
 
 /** Every line that is an object, oldest file first. A last line that is not whole yet is left out. Rejects UNAVAILABLE. */
-export async function* jsonLines(series: LineSeries): AsyncGenerator<JsonLine> {
-  for (const name of await filesOf(series)) {
-    const handle = await open(join(series.directory, name), "r");
-    try {
-      let number = 0;
-      for await (const line of handle.readLines({ encoding: "utf8" })) {
-        number += 1;
-        const value = objectIn(line);
-        if (value !== undefined)
-          yield { id: `${name.slice(0, -".jsonl".length)}:${number}`, value };
-      }
-    } finally {
-      await handle.close();
+export async function* jsonLines({ id, directory, base }: LineSeries): AsyncGenerator<JsonLine> {
+  for (const path of await filesOf(directory, base, id)) {
+    let number = 0;
+    for await (const line of linesOf([path], id)) {
+      number += 1;
+      const value = objectIn(line);
+      if (value !== undefined) yield { id: `${basename(path, ".jsonl")}:${number}`, value };
     }
-  }
-}
-
-async function filesOf({ id, directory, base }: LineSeries): Promise<readonly string[]> {
-  try {
-    const names = await readdir(directory);
-    return names
-      .filter(
-        (name) =>
-          name.endsWith(".jsonl") &&
-          (name.startsWith(`${base}-`) || name.startsWith(`${base}.again.`)),
-      )
-      .toSorted();
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? "error";
-    if (code === "ENOENT") return [];
-    throw new CountersignError("UNAVAILABLE", `${id}: cannot read ${directory} (${code})`, {
-      cause,
-    });
   }
 }
 

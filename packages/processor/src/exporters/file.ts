@@ -20,7 +20,7 @@ import type { Format } from "../formats/format.ts";
 import { FORMAT_NAMES, FORMATS, type FormatName } from "../formats/formats.ts";
 import { letterLine, receiptLine } from "./letter-line.ts";
 import { type LineFile, openLineFile } from "./line-file.ts";
-import { lineEvent, linesOf } from "./line-search.ts";
+import { filesOf, lineEvent, linesOf } from "./line-search.ts";
 
 interface Config {
   readonly directory: string;
@@ -101,8 +101,7 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox, Receipt
   async start(): Promise<void> {
     const { id, beside } = this.#runtime;
     const { max_file_size, rotate_every, max_files } = this.#config;
-    const parsed = parseComponentId(id);
-    const base = parsed?.name ?? parsed?.type ?? "file";
+    const base = this.#base();
     this.#file = await openLineFile({
       id,
       directory: this.#config.directory,
@@ -175,20 +174,20 @@ class FileExporter implements Component, Consumer<Decisions>, LetterBox, Receipt
     }
   }
 
+  /** Of the service's files and of those beside it, whoever of them asks. */
   async *#lines(signal: AbortSignal): AsyncIterable<string> {
     const { id } = this.#runtime;
     if (this.#file === undefined)
       throw new CountersignError("UNAVAILABLE", `${id}: not started, or stopped`);
-    try {
-      for await (const line of linesOf(await this.#file.files())) {
-        throwIfAborted(signal, id);
-        yield line;
-      }
-    } catch (cause) {
-      if (errorCode(cause) !== undefined) throw cause;
-      const message = `${id}: cannot read ${this.#config.directory}; fix its permissions`;
-      throw new CountersignError("UNAVAILABLE", message, { cause });
+    for await (const line of linesOf(await filesOf(this.#config.directory, this.#base(), id), id)) {
+      throwIfAborted(signal, id);
+      yield line;
     }
+  }
+
+  #base(): string {
+    const parsed = parseComponentId(this.#runtime.id);
+    return parsed?.name ?? parsed?.type ?? "file";
   }
 
   #line(event: SealedEvent): Uint8Array | undefined | "invalid" {

@@ -23,8 +23,6 @@ export interface LineFileOptions {
 export interface LineFile {
   /** Resolves when the lines are on disk. Rejects UNAVAILABLE; the lines may then be there in part, so send them again. */
   append(lines: readonly Uint8Array[]): Promise<void>;
-  /** The files that are there, oldest first. */
-  files(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -99,11 +97,6 @@ class RotatingFile implements LineFile {
     const run = this.#last.then(() => this.#append(lines));
     this.#last = run.catch(() => undefined);
     return run;
-  }
-
-  async files(): Promise<readonly string[]> {
-    const numbers = await numbersOf(this.#options);
-    return numbers.toSorted((a, b) => a - b).map((number) => this.#path(number));
   }
 
   async close(): Promise<void> {
