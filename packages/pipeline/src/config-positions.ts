@@ -3,7 +3,7 @@ import type { ConfiguredPipeline } from "./config.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigReport } from "./config-report.ts";
 
-/** Checks that receivers in use keep positions of their own, and that no two pipelines share one. */
+/** Checks that receivers in use keep positions of their own, and that no two pipelines or exporters share one. */
 export function checkPositions(
   pipelines: readonly ConfiguredPipeline[],
   components: CheckedComponents,
@@ -32,4 +32,19 @@ export function checkPositions(
       );
     }
   }
+  for (const pipeline of pipelines) checkSinks(pipeline, components, report);
+}
+
+function checkSinks(
+  { id, receivers, exporters }: ConfiguredPipeline,
+  { of }: CheckedComponents,
+  report: ConfigReport,
+): void {
+  const sinks = exporters.filter((name) => of.exporter.has(name));
+  if (sinks.length < 2 || !receivers.some((name) => of.receiver.get(name)?.spec.pulls)) return;
+  report.warning(
+    ["service", "pipelines", id, "exporters"],
+    `${sinks.join(", ")} share a place in the log: what one of them does not take, the others wait for`,
+    "give each a pipeline of its own, with a place of its own",
+  );
 }
