@@ -73,7 +73,7 @@ async function* allReceipts(config: Config, signal: AbortSignal): AsyncGenerator
   if (box?.spec.type !== "file") {
     throw new CountersignError(
       "CONFIG_INVALID",
-      "config: `service.receipts` names no `kafka` or `file` exporter, so there is nothing to compare the log with",
+      "config: `service.receipts` names no `kafka` or `file` exporter, so there is nothing to compare the log with; name one, and what is delivered from then on is provable",
     );
   }
   for await (const { value } of jsonLines(seriesOf(box.id, settings?.["directory"] ?? "")))
