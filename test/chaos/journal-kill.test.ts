@@ -1,8 +1,8 @@
 // SIGKILL at any moment, one process and four with one state directory, over and over. What a process was told is durable
-// arrives at the receiver; nothing else does than what was sealed; no number is used twice; epoch numbers have no hole.
+// arrives at the receiver; no tool ran without that; nothing else does than what was sealed; no number is used twice; epoch numbers have no hole.
 // kill -9 says nothing about fdatasync: the page cache survives it. That is what the faulty disk is for.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -34,6 +34,11 @@ function randomFrom(seed: number): () => number {
   };
 }
 
+/** Where the tool of the children leaves its traces: one line for each run. */
+function effectsOf(directory: string): string {
+  return join(directory, "..", "effects");
+}
+
 interface Child {
   readonly process: ChildProcess;
   readonly exited: Promise<unknown>;
@@ -43,7 +48,7 @@ interface Child {
 function start(directory: string, endpoint: string, told: Map<string, string>): Child {
   const child = spawn(
     process.execPath,
-    ["--conditions=@countersign/source", CHILD, directory, endpoint],
+    ["--conditions=@countersign/source", CHILD, directory, endpoint, effectsOf(directory)],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   const reader = createInterface({ input: child.stdout });
@@ -106,11 +111,11 @@ function byEpoch(events: readonly ReceivedEvent[]): Map<string, ReceivedEvent[]>
 }
 
 test.each([
-  { processes: 1, rounds: LONG ? 200 : 12 },
-  { processes: 4, rounds: LONG ? 60 : 4 },
+  { processes: 1, rounds: LONG ? 2_000 : 40 },
+  { processes: 4, rounds: LONG ? 2_000 : 40 },
 ])(
   "$processes at once, killed $rounds times",
-  { timeout: LONG ? 900_000 : 120_000 },
+  { timeout: LONG ? 14_400_000 : 600_000 },
   async ({ processes, rounds }) => {
     const receiver = await startOtlpReceiver();
     const random = randomFrom(7);
@@ -124,6 +129,15 @@ test.each([
     expect(told.size).toBeGreaterThan(rounds);
     const missing = [...told].filter(([key, hash]) => found.get(key) !== hash);
     expect(missing).toEqual([]);
+    const ran = readFileSync(effectsOf(directory), "utf8").trim().split("\n");
+    const unrecorded = ran.filter((line) => {
+      const [epoch, seq, hash] = line.split(" ");
+      return found.get(`${epoch}/${seq}`) !== hash;
+    });
+    expect(unrecorded).toEqual([]);
+    console.log(
+      `${processes * rounds} kills, ${processes} at once: ${ran.length} tools ran, 0 without a durable record`,
+    );
     const numbers: number[] = [];
     for (const received of byEpoch(events).values()) {
       const sealed = received.map((event) => unseal(Buffer.from(event.text)));

@@ -19,16 +19,16 @@ export interface SimulatedWork {
   readonly ledger: SimulationLedger;
   /** Without power nobody is told anything any more. */
   readonly schedule: Schedule;
-  /** The last life: a few events, and time for what others left to be drained; no stop. */
-  readonly last?: boolean;
+  /** The last life: an event a minute, so that what others left is drained; no stop. */
+  readonly sweeps?: number;
 }
 
 /** Works until done, or for ever, if the process goes. */
 export async function simulateWork(work: SimulatedWork): Promise<void> {
   const { random } = work;
-  if (work.last === true) {
+  if (work.sweeps !== undefined) {
     // The sweep for abandoned epochs comes every minute.
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < work.sweeps; round++) {
       await append(work);
       await pause(61_000);
     }

@@ -44,9 +44,16 @@ export interface SimulationResult {
   readonly rotten: number;
 }
 
+/** The one fault of a simulation in which nothing else fails but the power. */
+export interface OneFault {
+  /** Which operation, counted over all lives, from 1. */
+  readonly nth: number;
+  readonly errno: string;
+}
+
 /** Runs one seed. Takes over timers and clocks while it does: one at a time. */
-export async function simulate(seed: number): Promise<SimulationResult> {
-  const simulation = new Simulation(createRandom(seed));
+export async function simulate(seed: number, one?: OneFault): Promise<SimulationResult> {
+  const simulation = new Simulation(createRandom(seed), one);
   return await simulation.run();
 }
 
@@ -59,19 +66,22 @@ interface Life {
 
 class Simulation {
   readonly #random: Random;
+  readonly #one: OneFault | undefined;
   readonly #time = new SimulatedTime();
   readonly #disk = new SimulatedDisk();
   readonly #receiver = new SimulatedReceiver();
   readonly #ledger: SimulationLedger;
   readonly #count = { operations: 0, faults: 0, powerCuts: 0, kills: 0 };
   #trace = "";
+  #asked = 0;
   #faultRate = 0;
   #trouble = 0;
   #syncsLeft = Infinity;
   #removalsLeft = Infinity;
 
-  constructor(random: Random) {
+  constructor(random: Random, one: OneFault | undefined) {
     this.#random = random;
+    this.#one = one;
     this.#ledger = new SimulationLedger(this.#disk, this.#receiver);
   }
 
@@ -81,6 +91,14 @@ class Simulation {
       const crashes = 1 + this.#random.below(MAX_CRASHES);
       for (let life = 0; life < crashes; life++) await this.#liveUntilCrash();
       await this.#liveUndisturbed();
+      // A lease that could not be given back dies with its process, and the next one drains.
+      if (this.#one !== undefined) {
+        this.#disk.forgetProcesses();
+        this.#time.pass(RESTART_MS);
+        const { operations } = this.#count;
+        await this.#liveUndisturbed();
+        this.#count.operations = operations;
+      }
       this.#ledger.close();
     } finally {
       restore();
@@ -148,7 +166,7 @@ class Simulation {
       // The first event of this life starts the drain, and the next ones tell when it is over.
       const { schedule } = life;
       const work = { journal, schedule, random: this.#random, ledger: this.#ledger };
-      await simulateWork({ ...work, last: true });
+      await simulateWork({ ...work, sweeps: this.#one === undefined ? 4 : 2 });
       await journal.stop("shutdown", deadline.signal);
     };
     await this.#drive(life.schedule, drained());
@@ -156,7 +174,7 @@ class Simulation {
       ({ level, message }) => level === "warn" && message.startsWith("recovered:"),
     ).length;
     // A first segment without a whole header is removed, and reported as well.
-    if (said < this.#ledger.cuts - before) {
+    if (this.#one === undefined && said < this.#ledger.cuts - before) {
       this.#ledger.problems.push(`${this.#ledger.cuts - before} tails cut, ${said} reported`);
     }
     this.#time.clear();
@@ -205,6 +223,8 @@ class Simulation {
     const random = this.#random;
     // The power goes while it runs: nobody hears of it.
     if (SYNCS.has(operation) && --this.#syncsLeft <= 0) return "EIO";
+    if (this.#one !== undefined)
+      return ++this.#asked === this.#one.nth ? this.#one.errno : undefined;
     if (this.#faultRate === 0) return undefined;
     if (operation === "append" && random.chance(0.1)) return "short";
     if (!random.chance(this.#faultRate)) return undefined;
