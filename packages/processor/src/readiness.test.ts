@@ -9,7 +9,7 @@ import { createService } from "./service.ts";
 import { SHIPPED_ENV, shippedConfig, writeSecrets } from "./testing/shipped-config.ts";
 
 test.each<[string, readonly string[]]>([
-  ["embedded.yaml", ["exporter file/siem", "receiver archive"]],
+  ["embedded.yaml", ["exporter file/receipts", "exporter file/siem", "receiver archive"]],
   ["archive-only.yaml", ["receiver archive"]],
   ["kafka-ingest.yaml", ["exporter otlp_http/tempo"]],
   [
