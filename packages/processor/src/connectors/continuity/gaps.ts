@@ -27,13 +27,20 @@ function without<Item extends Range>(item: Item, { from, to }: Range): Item[] {
   return [...left, ...right];
 }
 
-/** Notes what is missing, but for what was reported as lost or is noted already. Too many at once: what is oldest is told now. */
+/**
+ * Notes what is missing, but for what was reported as lost or is noted already. What was waited for as the rest of an ended epoch is
+ * late no more once something behind it has come: an epoch is shipped in order. Too many at once: what is oldest is told now.
+ */
 export function addGap(state: EmitterState, gap: Gap): readonly Found[] {
+  const gaps = state.gaps.flatMap((known) => {
+    const overtaken = gap.byWallClock && !known.byWallClock && known.epoch === gap.epoch;
+    return overtaken ? without(known, gap) : [known];
+  });
   let parts: readonly Gap[] = [gap];
-  for (const known of [...state.lost, ...state.gaps]) {
+  for (const known of [...state.lost, ...gaps]) {
     if (known.epoch === gap.epoch) parts = parts.flatMap((part) => without(part, known));
   }
-  const all = [...state.gaps, ...parts];
+  const all = [...gaps, ...parts];
   const early = all.slice(0, Math.max(0, all.length - MAX_GAPS));
   state.gaps = all.slice(early.length);
   return early.map((one) => tell(state, one));

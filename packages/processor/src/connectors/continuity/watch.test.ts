@@ -167,6 +167,23 @@ function twin(log: readonly SealedEvent[], seed: number): readonly SealedEvent[]
   return life.log;
 }
 
+test("of the rest of an ended epoch, what did not come although something behind it did is told like any other gap", () => {
+  const life = new EmitterLife(createRandom(3));
+  const epoch = life.start();
+  life.ship(epoch);
+  for (let at = 0; at < 8; at += 1) life.decide(epoch);
+  life.crash(epoch);
+  // The next process says how far it went, before it ships what is left of it.
+  life.ship(life.start());
+  epoch.unsent.splice(3, 2);
+  life.ship(epoch);
+  const watch = createWatch(RULES, emptyState(true));
+  const nowMs = life.timeMs;
+  expect(life.log.flatMap((sealed) => watch.observe(sealed, nowMs))).toEqual([]);
+  expect(watch.tick(nowMs)).toEqual([]);
+  expect(words(watch.tick(nowMs + RULES.settleMs))).toEqual([`GAP ${epoch.epoch.slice(0, 4)} 4-5`]);
+});
+
 test("an epoch is gone, with everything in it", () => {
   const life = new EmitterLife(createRandom(1));
   for (let number = 1; number <= 4; number += 1) {
