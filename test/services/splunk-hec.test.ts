@@ -29,16 +29,15 @@ function splunkHome(port: number, to: HecCollector, settings: string): Home {
     yaml
       .replace(
         /  file\/siem: .*\n/,
-        `  splunk_hec/soc: { endpoint: "${to.url}", token: "\${env:SPLUNK_HEC_TOKEN}", index: mcp_audit, retry: { initial: 100ms, max: 500ms }, ${settings} }\n` +
-          "  file/receipts: { directory: DIRECTORY/receipts, format: native }\n",
+        `  splunk_hec/soc: { endpoint: "${to.url}", token: "\${env:SPLUNK_HEC_TOKEN}", index: mcp_audit, retry: { initial: 100ms, max: 500ms }, ${settings} }\n`,
       )
       .replace("types: [decision, finding, withheld]", "types: [decision]")
-      .replace("service:\n", "service:\n  receipts: file/receipts\n")
       .replace("exporters: [file/siem]", "exporters: [splunk_hec/soc]"),
   );
-  const yaml = readFileSync(home.config, "utf8")
-    .replaceAll("DIRECTORY", home.directory)
-    .replaceAll("CA_FILE", join(home.directory, "ca.crt"));
+  const yaml = readFileSync(home.config, "utf8").replaceAll(
+    "CA_FILE",
+    join(home.directory, "ca.crt"),
+  );
   writeFileSync(home.config, yaml);
   writeFileSync(join(home.directory, "ca.crt"), to.ca);
   return home;
