@@ -186,7 +186,8 @@ test("npm everything: progress passes while a call runs; a cancel ends it", asyn
       undefined,
       options,
     );
-  await operation(0.2, { onprogress: (one: { progress: number }) => progress.push(one.progress) });
+  // Not faster: the SDK's client forgets progress that it reads together with the answer.
+  await operation(1, { onprogress: (one: { progress: number }) => progress.push(one.progress) });
   expect(progress.length).toBeGreaterThanOrEqual(3);
   const abort = new AbortController();
   const running = operation(60, {

@@ -229,7 +229,7 @@ default: deny
         checks: [{ subject: { type: "user", id: "bob" }, verdict: "deny" }],
       });
       expect(allowed?.human?.binding?.jkt).not.toBe(decisions("bob").at(-1)?.human?.binding?.jkt);
-    });
+    }, 180_000);
 
     test("MCP Inspector, as it is, acts as the manager too", async () => {
       const { stdout } = await promisify(execFile)(
