@@ -120,18 +120,20 @@ default: deny
         ],
         { env: environment(human), stdio: ["ignore", "pipe", "pipe"] },
       );
-      let told = "";
-      child.stderr.setEncoding("utf8");
-      for await (const text of child.stderr) {
-        told += String(text);
-        const [address] = /https?:\/\/\S+/.exec(told) ?? [];
-        if (address === undefined || !told.includes(`${address}\n`)) continue;
-        await fillForms(address, human);
-        break;
-      }
-      child.stderr.resume();
+      // Before the browser has its turn: the command may be done while the page is still looked at.
+      const closed = once(child, "close");
       child.stdout.resume();
-      const [code] = (await once(child, "close")) as [number];
+      let told = "";
+      const address = new Promise<string>((resolve) => {
+        child.stderr.setEncoding("utf8").on("data", (text: string) => {
+          told += text;
+          const [line] = /https?:\/\/\S+(?=\n)/.exec(told) ?? [];
+          if (line !== undefined) resolve(line);
+        });
+      });
+      const asked = await Promise.race([address, closed]);
+      if (typeof asked === "string") await fillForms(asked, human);
+      const [code] = (await closed) as [number];
       expect({ code, told: told.replaceAll(/https?:\S+/g, "<address>") }).toMatchObject({
         code: 0,
       });

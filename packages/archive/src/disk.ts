@@ -59,7 +59,8 @@ class RootedDisk implements Disk {
   async read(path: string): Promise<Buffer | undefined> {
     const full = join(this.#root, path);
     if ((await this.#fs.info(full)) === undefined) return undefined;
-    const file = await this.#fs.open(full, "read");
+    const file = await this.#openIfThere(full);
+    if (file === undefined) return undefined;
     try {
       const bytes = Buffer.alloc(await file.size());
       let done = 0;
@@ -71,6 +72,16 @@ class RootedDisk implements Disk {
       return bytes.subarray(0, done);
     } finally {
       await file.close();
+    }
+  }
+
+  /** A view has no lock: a writer may remove an old head after we have seen that it is there. */
+  async #openIfThere(full: string): Promise<JournalFile | undefined> {
+    try {
+      return await this.#fs.open(full, "read");
+    } catch (error) {
+      if ((await this.#fs.info(full)) === undefined) return undefined;
+      throw error;
     }
   }
 

@@ -1,4 +1,5 @@
-import { readFile, readdir, truncate, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, readdir, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { nodeFs, type JournalFs } from "@countersign/journal";
 import { errorCode, unseal, withheldEvent, type SealedEvent } from "@countersign/model";
@@ -354,6 +355,31 @@ test("a view reads beside the writer, changes nothing, and never sees a hole", a
   expect(await readdir(place.path, { recursive: true })).toEqual(before);
   await log.close();
   expect(await view()).toEqual(hashes);
+});
+
+test("a view looks again when the writer removes a head between its looking and its opening", async () => {
+  await using place = await temporaryDirectory();
+  const events = heartbeats(10);
+  const log = await open(place.path);
+  await log.append(events);
+  await log.close();
+  const aside = join(place.path, "aside");
+  let head: string | undefined;
+  const fs: JournalFs = {
+    ...nodeFs,
+    open: async (path, mode) => {
+      if (head === undefined && path.endsWith(".wal")) await rename((head = path), aside);
+      return await nodeFs.open(path, mode);
+    },
+    // Its successor is there by the time that anybody lists again.
+    list: async (path) => {
+      if (head !== undefined && existsSync(aside)) await rename(aside, head);
+      return await nodeFs.list(path);
+    },
+  };
+  const view = await openArchiveView({ directory: place.path, origin: ORIGIN, fs });
+  expect(head).toBeDefined();
+  expect(await readAll(view)).toEqual(events.map((event) => event.hash));
 });
 
 test("a view of no archive, or of another one, is refused", async () => {
