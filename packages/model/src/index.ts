@@ -71,7 +71,7 @@ export type {
 export { findingEvent } from "./finding.ts";
 export type { FindingFields } from "./finding.ts";
 export { OTHER_METHOD, requestIdText, traceparentText } from "./free-text.ts";
-export { findLeak, leakInIds } from "./leak.ts";
+export { findLeak, leakInIds, leakInUnknown } from "./leak.ts";
 export type { Leak } from "./leak.ts";
 export { silentLogger, stderrLogger } from "./log.ts";
 export type { LogFields, Logger } from "./log.ts";
@@ -121,6 +121,8 @@ export type {
   SpanName,
 } from "./span-attributes.ts";
 export { eventTime } from "./time.ts";
+export { unknownMembers } from "./unknown-members.ts";
+export type { UnknownMember } from "./unknown-members.ts";
 export { uuidv7, uuidv8From } from "./uuid.ts";
-export { validateClosed, validateOpen } from "./validate.ts";
+export { isWhollyKnown, validateClosed, validateOpen } from "./validate.ts";
 export type { SchemaProblem } from "./validate.ts";

@@ -4,6 +4,7 @@ import type { CountersignEvent, ObjectRef } from "./event.ts";
 import { detect, detectInId } from "./detect.ts";
 import type { Detector } from "./detect/scan.ts";
 import { unescapeObjectId } from "./object-id.ts";
+import type { UnknownMember } from "./unknown-members.ts";
 
 /** A value that must not be in an event: which detector fired, and the path of the member, never the value. */
 export interface Leak {
@@ -27,6 +28,29 @@ export function leakInIds(
     }
   }
   return undefined;
+}
+
+/** The first leak in members that this version does not know: what in them is free text nobody can say, their names included. */
+export function leakInUnknown(members: readonly UnknownMember[]): Leak | undefined {
+  for (const { parent, name, value } of members) {
+    for (const text of [name, ...textsIn(value)]) {
+      const leak = leakIn(parent === "" ? "event" : parent, text);
+      if (leak !== undefined) return leak;
+    }
+  }
+  return undefined;
+}
+
+/** An event is at most 32 KiB, and canonical JSON has its own bound of depth. */
+function* textsIn(value: unknown): Generator<string> {
+  if (typeof value === "string") yield value;
+  else if (typeof value === "number") yield String(value);
+  else if (typeof value === "object" && value !== null) {
+    for (const [name, member] of Object.entries(value)) {
+      yield name;
+      yield* textsIn(member);
+    }
+  }
 }
 
 interface Texts {

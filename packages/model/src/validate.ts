@@ -1,4 +1,5 @@
 // The two forms of the event schema, precompiled (see scripts/validators.ts).
+import type { CountersignEvent } from "./event.ts";
 import { kindOf } from "./names.ts";
 import * as closed from "./schema/closed.generated.ts";
 import * as open from "./schema/open.generated.ts";
@@ -35,6 +36,12 @@ function pathOf(pointer: string): string {
 /** What keeps an event from being sealed: an empty list for one that an emitter may seal. Stops at the first problem. */
 export function validateClosed(event: unknown): SchemaProblem[] {
   return validate(event, closed);
+}
+
+/** Whether an event is valid by the open schema and has nothing that this version does not know. */
+export function isWhollyKnown(event: CountersignEvent): boolean {
+  const kind = kindOf(event.type);
+  return kind !== undefined && kind in open && validateClosed(event).length === 0;
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   canonicalBytes,
   CountersignError,
   sha256Hex,
+  validateOpen,
   silentLogger,
   unseal,
   type WithheldEvent,
@@ -310,6 +311,38 @@ test("what became of the records is counted", async () => {
     ([, name, value]) => `${name}=${value}`,
   );
   expect(counts.toSorted()).toEqual(["accepted=1", "foreign=1", "rejected=1", "withheld=1"]);
+});
+
+/** As an emitter of a later minor version might write it. */
+const newer = (more: object): LogRecord =>
+  changed((event) => Object.assign(event.data.call, { costs: more }));
+
+test("members of a newer version pass, byte for byte, and are counted", async () => {
+  const { intake, events, quarantined, metrics } = bench();
+  const record = newer({ unit: "USD", cents: [412, { of: "a month" }] });
+  await intake.consume(logsOf([valid, record]), SIGNAL);
+  expect(events.map(({ bytes }) => Buffer.from(bytes).toString())).toEqual([
+    text,
+    record.body?.stringValue,
+  ]);
+  expect(quarantined).toEqual([]);
+  expect(metrics()).toContain('processor_intake_newer_items_total{processor="intake"} 1');
+});
+
+test.each([
+  ["a text", { note: SECRETS[1] }],
+  ["a text in an array", { notes: ["x", { deeper: [SECRETS[1]] }] }],
+  ["a name", { [SECRETS[1] as string]: 1 }],
+  ["a number", { card: 4_111_111_111_111_111 }],
+])("a leak as %s in a member of a newer version is withheld", async (_, more) => {
+  const { intake, events, quarantined } = bench();
+  const record = newer(more);
+  await intake.consume(logsOf([record]), SIGNAL);
+  expect(quarantined.map(({ reason, detail }) => [reason, detail])).toEqual([
+    ["leak", expect.stringMatching(/^\w+ in data\.call$/)],
+  ]);
+  expect(events.map(({ event }) => event.type)).toEqual(["dev.countersign.withheld.v1"]);
+  expect(validateOpen(events[0]?.event)).toEqual([]);
 });
 
 test("what a connector made passes, but for tenants that are not taken", async () => {

@@ -4,9 +4,13 @@ import {
   detect,
   EMITTER_SOURCE_PREFIX,
   findLeak,
+  isWhollyKnown,
   kindOf,
+  leakInUnknown,
   NAME_ATTRIBUTE,
   type SealedEvent,
+  type UnknownMember,
+  unknownMembers,
   unseal,
   validateOpen,
   withheldEvent,
@@ -76,6 +80,14 @@ interface Sorted {
   readonly dead: Letter[];
   readonly quarantined: Letter[];
   foreign: number;
+  newer: number;
+}
+
+/** An event that may go on, unless it holds a leak. */
+interface Checked {
+  readonly event: SealedEvent;
+  /** Of a newer emitter: nothing here knows what they mean. */
+  readonly unknown: readonly UnknownMember[];
 }
 
 /** Events that go on in one piece; the archive's own bound is far above. */
@@ -137,7 +149,7 @@ class Intake implements Component, Consumer<Logs | Decisions> {
 
   #sort(batch: Logs): Sorted {
     const { records, sentBy } = batch;
-    const sorted: Sorted = { sentBy, events: [], dead: [], quarantined: [], foreign: 0 };
+    const sorted: Sorted = { sentBy, events: [], dead: [], quarantined: [], foreign: 0, newer: 0 };
     for (const record of records) {
       if (isOurs(record)) this.#admit(record, sorted);
       else sorted.foreign += 1;
@@ -156,7 +168,8 @@ class Intake implements Component, Consumer<Logs | Decisions> {
       this.#reject(bytes, checked, sorted);
       return;
     }
-    const leak = findLeak(checked.event.event);
+    if (checked.unknown.length > 0) sorted.newer += 1;
+    const leak = findLeak(checked.event.event) ?? leakInUnknown(checked.unknown);
     if (leak === undefined) {
       sorted.events.push(checked.event);
       return;
@@ -173,7 +186,7 @@ class Intake implements Component, Consumer<Logs | Decisions> {
     hash: string | undefined,
     bytes: Uint8Array,
     sentBy: SentBy | undefined,
-  ): { event: SealedEvent } | { reason: Rejection; detail?: string; hash?: string } {
+  ): Checked | { reason: Rejection; detail?: string; hash?: string } {
     if (hash === undefined) return { reason: "hash_missing" };
     let event: SealedEvent;
     try {
@@ -183,7 +196,8 @@ class Intake implements Component, Consumer<Logs | Decisions> {
       return { reason: "not_sealed", detail: error.message };
     }
     if (event.hash !== hash) return { reason: "hash_mismatch", hash: event.hash };
-    const [problem] = validateOpen(event.event);
+    const isKnown = isWhollyKnown(event.event);
+    const [problem] = isKnown ? [] : validateOpen(event.event);
     if (problem !== undefined) {
       return { reason: "schema_invalid", detail: `${problem.path} ${problem.message}`, hash };
     }
@@ -191,7 +205,8 @@ class Intake implements Component, Consumer<Logs | Decisions> {
       originFault(event.event) ??
       this.#tenantFault(event.event) ??
       (sentBy === undefined ? undefined : senderFault(event.event, sentBy));
-    return reason === undefined ? { event } : { reason, hash };
+    if (reason !== undefined) return { reason, hash };
+    return { event, unknown: isKnown ? [] : unknownMembers(event.event) };
   }
 
   #tenantFault(event: CountersignEvent): Rejection | undefined {
@@ -229,7 +244,7 @@ class Intake implements Component, Consumer<Logs | Decisions> {
     return { ...this.#letter("not_countersign"), count };
   }
 
-  #count({ events, dead, quarantined, foreign }: Sorted): void {
+  #count({ events, dead, quarantined, foreign, newer }: Sorted): void {
     const add = (result: string, amount: number): void => {
       const labels = { processor: this.#runtime.id, result };
       if (amount > 0)
@@ -242,6 +257,10 @@ class Intake implements Component, Consumer<Logs | Decisions> {
     add("withheld", leaks);
     add("rejected", dead.filter(({ count }) => count === undefined).length);
     add("foreign", foreign);
+    if (newer === 0) return;
+    const help = "Log records with members that this version does not know: upgrade it.";
+    const { id, metrics } = this.#runtime;
+    metrics.counter("processor_intake_newer_items", help, { processor: id }).add(newer);
   }
 }
 
