@@ -6,6 +6,7 @@ import { type EndRecord, readEnd, writeEnd } from "./end-record.ts";
 import { type JournalFs, systemCode } from "./fs.ts";
 import { acquireLease, isHeld, type Lease } from "./lease.ts";
 import {
+  endPath,
   epochDirectory,
   listEpochNumbers,
   listOrNone,
@@ -72,6 +73,12 @@ async function lookAtDead(
   const { number, path, log } = dead;
   const lease = (await isHeld(fs, path)) ? undefined : await acquireLease(fs, path);
   if (lease === undefined) return found;
+  // Whoever held it until just now may have settled it, and drained it until nothing but its end was left.
+  if ((await fs.info(endPath(path))) !== undefined) {
+    await lease.release();
+    const known = found.end ?? (await readEnd(fs, path));
+    return known === undefined ? found : { ...found, end: known };
+  }
   const end = await settle(fs, path, log);
   if (end === undefined) {
     // The oldest one: the sooner it is filled, the shorter it looks like a gap.

@@ -68,7 +68,8 @@ async function drainOne(options: DrainOptions, path: string, signal: AbortSignal
   const renewal = setInterval(() => void lease.renew().catch(() => undefined), LEASE_RENEW_MS);
   renewal.unref();
   try {
-    await drainHeld(options, path, signal);
+    // Whoever held it until just now may have drained it: its cursor is gone then, and nothing says how far it was shipped.
+    if ((await listSegments(fs, path)).length > 0) await drainHeld(options, path, signal);
   } finally {
     clearInterval(renewal);
     await lease.release();
