@@ -95,8 +95,51 @@ test("a frame is found behind anything", () => {
   expect(findFrame(Buffer.alloc(100, 0xff), 0)).toBeUndefined();
 });
 
+test("what cannot begin a frame is bad, however little of it there is", () => {
+  const magic = encodeFrame(0, Buffer.alloc(0)).subarray(0, 4);
+  for (let length = 1; length < FRAME_HEADER_BYTES; length++) {
+    const bytes = Buffer.concat([magic, Buffer.alloc(FRAME_HEADER_BYTES)]).subarray(0, length);
+    expect(decodeFrame(bytes, 0)).toBe("short");
+    for (let at = 0; at < Math.min(length, 4); at++) {
+      const other = Buffer.from(bytes);
+      other[at] = (other[at] as number) ^ 1;
+      expect(decodeFrame(other, 0)).toBe("bad");
+    }
+  }
+  expect(decodeFrame(magic, 4)).toBe("short");
+  expect(decodeFrame(magic, 5)).toBe("short");
+});
+
+test("a magic without a frame behind it is passed by", () => {
+  const magic = encodeFrame(0, Buffer.alloc(0)).subarray(0, 4);
+  const frame = encodeFrame(1, Buffer.from("a body"));
+  expect(findFrame(Buffer.concat([magic, Buffer.alloc(40), frame]), 0)).toBe(44);
+  expect(findFrame(Buffer.concat([frame, magic]), 1)).toBeUndefined();
+});
+
+/** A frame whose checksum is right, whatever its head says. */
+function forged(length: number, number: bigint): Buffer {
+  const bytes = Buffer.alloc(FRAME_HEADER_BYTES + length);
+  encodeFrame(0, Buffer.alloc(0)).copy(bytes);
+  bytes.writeUInt32BE(length, 4);
+  bytes.writeBigUInt64BE(number, 8);
+  bytes.writeUInt32BE(crc32c(bytes, 20, bytes.length, crc32c(bytes, 4, 16)), 16);
+  return bytes;
+}
+
+test("size and number are held to their bounds, also with a checksum that is right", () => {
+  const longest = forged(MAX_FRAME_BODY_BYTES, BigInt(Number.MAX_SAFE_INTEGER));
+  expect(decodeFrame(longest, 0)).toMatchObject({ seq: Number.MAX_SAFE_INTEGER });
+  expect(decodeFrame(forged(MAX_FRAME_BODY_BYTES + 1, 0n), 0)).toBe("bad");
+  expect(decodeFrame(forged(0, BigInt(Number.MAX_SAFE_INTEGER) + 1n), 0)).toBe("bad");
+  longest[16] = (longest[16] as number) ^ 1;
+  expect(decodeFrame(longest, 0)).toBe("bad");
+});
+
 test("magic, size and number are held to their bounds", () => {
   expect(decodeFrame(encodeFrame(0, Buffer.alloc(0), HEADER_MAGIC), 0)).toBe("bad");
+  const bug = expect.objectContaining({ code: "BUG" }) as Error;
+  expect(() => encodeFrame(-1, Buffer.alloc(0))).toThrow(bug);
   expect(() => encodeFrame(-1, Buffer.alloc(0))).toThrow(/out of bounds/);
   expect(() => encodeFrame(0, Buffer.alloc(MAX_FRAME_BODY_BYTES + 1))).toThrow(/out of bounds/);
   const huge = encodeFrame(0, Buffer.alloc(0));

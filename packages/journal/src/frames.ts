@@ -41,7 +41,7 @@ export function writeFrame(
   const { body, magic = RECORD_MAGIC } = record;
   const bodyStart = offset + FRAME_HEADER_BYTES;
   // A text goes to its place as it is: a buffer of its own would only be copied.
-  const length = typeof body === "string" ? target.write(body, bodyStart, "utf8") : body.length;
+  const length = typeof body === "string" ? target.write(body, bodyStart) : body.length;
   if (length > MAX_FRAME_BODY_BYTES || !Number.isSafeInteger(seq) || seq < 0) {
     throw new CountersignError("BUG", "journal: a frame was made with a body or seq out of bounds");
   }
@@ -68,8 +68,7 @@ export function encodeFrame(seq: number, body: Uint8Array, magic: number = RECOR
  */
 export function decodeFrame(bytes: Buffer, offset: number, magic: number = RECORD_MAGIC): Decoded {
   const left = bytes.length - offset;
-  if (left < FRAME_HEADER_BYTES)
-    return left <= 0 || startsLike(bytes, offset, magic) ? "short" : "bad";
+  if (left < FRAME_HEADER_BYTES) return startsLike(bytes, offset, magic) ? "short" : "bad";
   if (bytes.readUInt32BE(offset) !== magic) return "bad";
   const length = bytes.readUInt32BE(offset + 4);
   if (length > MAX_FRAME_BODY_BYTES) return "bad";
@@ -101,6 +100,7 @@ function frameCrc(bytes: Buffer, offset: number, end: number): number {
   return crc32c(bytes, offset + FRAME_HEADER_BYTES, end, head);
 }
 
+/** True of no bytes at all. */
 function startsLike(bytes: Buffer, offset: number, magic: number): boolean {
   for (let at = 0; at < 4 && offset + at < bytes.length; at++) {
     if (bytes[offset + at] !== ((magic >>> (24 - 8 * at)) & 0xff)) return false;

@@ -21,6 +21,8 @@ export interface SimulatedWork {
   readonly schedule: Schedule;
   /** The last life: an event a minute, so that what others left is drained; no stop. */
   readonly sweeps?: number;
+  /** Nothing fails: an append that is refused is a problem. A journal that writes nothing loses nothing. */
+  readonly certain?: boolean;
 }
 
 /** Works until done, or for ever, if the process goes. */
@@ -29,7 +31,9 @@ export async function simulateWork(work: SimulatedWork): Promise<void> {
   if (work.sweeps !== undefined) {
     // The sweep for abandoned epochs comes every minute.
     for (let round = 0; round < work.sweeps; round++) {
-      await append(work);
+      if ((await append(work)) === undefined && work.certain === true) {
+        work.ledger.problems.push("an append was refused, although nothing fails any more");
+      }
       await pause(61_000);
     }
     return;

@@ -166,7 +166,8 @@ class Simulation {
       // The first event of this life starts the drain, and the next ones tell when it is over.
       const { schedule } = life;
       const work = { journal, schedule, random: this.#random, ledger: this.#ledger };
-      await simulateWork({ ...work, sweeps: this.#one === undefined ? 4 : 2 });
+      const certain = this.#one === undefined;
+      await simulateWork({ ...work, certain, sweeps: certain ? 4 : 2 });
       await journal.stop("shutdown", deadline.signal);
     };
     await this.#drive(life.schedule, drained());
