@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createJournal } from "@countersign/journal";
 import { unseal, verifyChain } from "@countersign/model";
@@ -23,6 +24,8 @@ import {
 } from "../../packages/journal/src/testing/otlp-receiver.ts";
 
 const LONG = process.env["COUNTERSIGN_LONG"] === "1";
+/** About what a process needs until its first event is durable. */
+const START_UP_MS = 200;
 const CHILD = fileURLToPath(new URL("./fixtures/journal-child.ts", import.meta.url));
 
 /** Seeded: a failure can be repeated. */
@@ -46,10 +49,12 @@ interface Child {
 }
 
 function start(directory: string, endpoint: string, told: Map<string, string>): Child {
+  // Else most of what a kill costs is the compilation of what the last one compiled.
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(directory, "..", "compiled") };
   const child = spawn(
     process.execPath,
     ["--conditions=@countersign/source", CHILD, directory, endpoint, effectsOf(directory)],
-    { stdio: ["ignore", "pipe", "inherit"] },
+    { stdio: ["ignore", "pipe", "inherit"], env },
   );
   const reader = createInterface({ input: child.stdout });
   reader.on("line", (line) => {
@@ -77,14 +82,15 @@ async function killLoop(
     const children = Array.from({ length: processes }, () =>
       start(directory, receiver.endpoint, told),
     );
-    // Sometimes before anything is written, mostly in the middle.
-    if (random() > 0.2)
-      await eventually(() => told.size > before + Math.floor(random() * 100), 30_000);
+    // Sometimes while they start and recover, mostly in the middle.
+    if (random() < 0.2) await delay(random() * START_UP_MS);
+    else await eventually(() => told.size > before + Math.floor(random() * 100), 60_000);
     for (const child of children) {
-      await new Promise((resolve) => setTimeout(resolve, random() * 20));
+      await delay(random() * 20);
       child.process.kill("SIGKILL");
     }
     await Promise.all(children.flatMap((child) => [child.exited, child.lines]));
+    if ((round + 1) % 500 === 0) console.log(`${round + 1} rounds, ${told.size} events told`);
   }
   return { directory, told };
 }
