@@ -1,6 +1,7 @@
 // pnpm bench [--rounds 3] [--calls 10000] [--identity] [--json]      what a call costs, beside peers measured in the same run;
 //                                                                     then a short form of the bench of pipelines
 // pnpm bench --pipeline [...]                                         that bench alone: see pipeline/run.ts
+// pnpm bench --journal [...]                                          the journal beside the bare disk: see journal.ts
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,15 +20,16 @@ import { median } from "./workload.ts";
 const here = import.meta.dirname;
 /** In a process of its own: it moves itself to one core. */
 function pipeline(args: readonly string[]): number {
-  const script = join(here, "pipeline", "run.ts");
-  const { status } = spawnSync(
-    process.execPath,
-    ["--conditions=@countersign/source", script, ...args],
-    { stdio: "inherit" },
-  );
+  return fromSource(join("pipeline", "run.ts"), args);
+}
+
+function fromSource(script: string, args: readonly string[]): number {
+  const flags = ["--conditions=@countersign/source", "--expose-gc", join(here, script)];
+  const { status } = spawnSync(process.execPath, [...flags, ...args], { stdio: "inherit" });
   return status ?? 1;
 }
 if (process.argv[2] === "--pipeline") process.exit(pipeline(process.argv.slice(3)));
+if (process.argv[2] === "--journal") process.exit(fromSource("journal.ts", process.argv.slice(3)));
 
 const { values: options } = parseArgs({
   options: {
