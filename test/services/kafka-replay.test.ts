@@ -1,9 +1,10 @@
 // `countersign replay` as a command, from a real topic: what was missing arrives, and nothing in the cluster shows that it was there.
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { unseal } from "@countersign/model";
+import { CountersignError, type SealedEvent, unseal } from "@countersign/model";
+import { deadLettering } from "@countersign/pipeline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sealedEvents } from "../../packages/processor/src/testing/events.ts";
 import { findService } from "./find.ts";
@@ -83,6 +84,13 @@ function countersign(...args: string[]): Promise<Ran> {
   );
 }
 
+interface Group {
+  readonly reason: string;
+  readonly sink?: string;
+  readonly open: number;
+  readonly redriven: number;
+}
+
 const replay = (...args: string[]): Promise<Ran> =>
   countersign(
     "replay",
@@ -94,13 +102,36 @@ const replay = (...args: string[]): Promise<Ran> =>
     ...args,
   );
 
+const dlq = (command: string, ...args: string[]): Promise<Ran> =>
+  countersign("dlq", command, ...args, "--config", join(directory, "processor.yaml"), "--json");
+
 const written = (): string[] =>
-  readdirSync(join(directory, "out")).flatMap((file) =>
+  (existsSync(join(directory, "out")) ? readdirSync(join(directory, "out")) : []).flatMap((file) =>
     readFileSync(join(directory, "out", file), "utf8")
       .split("\n")
       .slice(0, -1)
       .map((line) => unseal(Buffer.from(line)).hash),
   );
+
+/** What a pipeline does whose sink refuses events: 90 letters in the topic, of two reasons. */
+async function refuse(): Promise<readonly SealedEvent[]> {
+  const kafka = clientOf(cluster.brokers);
+  const letters = exporterOf(kafka, LETTERS);
+  await letters.start(SIGNAL);
+  const events = sealedEvents(90, { emitter: "refused", epoch: "9".repeat(32) });
+  const reasons = events.map((_, at) => (at % 3 === 0 ? "too_old" : "mapping"));
+  const refused = new CountersignError("REJECTED", "file/siem: refused", {
+    failed: [...events.keys()],
+    reasons,
+  });
+  const edge = deadLettering({ consume: () => Promise.reject(refused) }, "file/siem", letters);
+  const offsetOf = (event: SealedEvent): bigint => BigInt(events.indexOf(event));
+  const origin = { log: EVENTS, partition: 0, first: 0n, last: 89n, offsetOf };
+  await edge.consume({ events, origin }, SIGNAL);
+  await letters.stop(soonDeadline());
+  await kafka.stop(soonDeadline());
+  return events;
+}
 
 describe.skipIf(program === undefined)("replay from Kafka", () => {
   test("says what it would do, and does it when told so", async () => {
@@ -133,6 +164,37 @@ describe.skipIf(program === undefined)("replay from Kafka", () => {
     expect(beyond).toMatchObject({ code: 78, out: "" });
     expect(beyond.err).toMatch(/does not hold 10 to 99999/);
   });
+
+  test("letters in a topic are counted, shown, and sent again once", async () => {
+    const events = await refuse();
+    const open = async (): Promise<unknown> => {
+      const { groups } = JSON.parse((await dlq("list")).out) as { groups: Group[] };
+      return groups.map(({ reason, sink, open: left, redriven }) => [reason, sink, left, redriven]);
+    };
+    expect(await open()).toEqual([
+      ["mapping", "file/siem", 60, 0],
+      ["too_old", "file/siem", 30, 0],
+    ]);
+    const { code, out } = await dlq("show", "0:4", "--with-value");
+    expect([code, JSON.parse(out)]).toMatchObject([
+      0,
+      { reason: "mapping", sink: "file/siem", place: `${EVENTS} 0:4`, hash: events[4]?.hash },
+    ]);
+    const before = new Set(written());
+    const some = await dlq("redrive", "--reason", "too_old");
+    expect(JSON.parse(some.out)).toMatchObject({ read: 30, sent: 30, redriven: 0 });
+    const all = await dlq("redrive");
+    expect(JSON.parse(all.out)).toMatchObject({ read: 90, sent: 60, redriven: 30 });
+    expect(await open()).toEqual([
+      ["mapping", "file/siem", 0, 60],
+      ["too_old", "file/siem", 0, 30],
+    ]);
+    const added = written().filter((hash) => !before.has(hash));
+    expect(added.toSorted()).toEqual(events.map(({ hash }) => hash).toSorted());
+    const mistyped = await dlq("list", "--sink", "file/seim");
+    expect(mistyped).toMatchObject({ code: 64, out: "" });
+    expect(mistyped.err).toMatch(/no exporter file\/seim, .*known: .*file\/siem/);
+  }, 120_000);
 
   test("a topic that is not there, and no broker, are said in one line", async () => {
     const file = join(directory, "processor.yaml");

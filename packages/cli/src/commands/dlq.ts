@@ -2,9 +2,11 @@ import type { LetterFilter, LetterGroup, StoredLetter } from "@countersign/proce
 import { type Command, Option } from "commander";
 import { type Choose, example } from "../command.ts";
 import { durationFlag, serviceConfig, timeFlag } from "../delivery-flags.ts";
-import { EXIT } from "../exit.ts";
+import { CliError, EXIT } from "../exit.ts";
 import { untilSignal } from "../signals.ts";
 import { shown, table, type Terminal } from "../terminal.ts";
+
+type ServiceConfig = Awaited<ReturnType<typeof serviceConfig>>;
 
 interface Flags {
   readonly config: string;
@@ -105,12 +107,23 @@ function filterOf({ sink, reason, since, until }: Flags): LetterFilter {
   };
 }
 
+/** No letters of a sink are good news, unless there is no such sink. One that was removed may still have letters. */
+function requireSink({ sink }: Flags, letters: number, { exporters }: ServiceConfig): void {
+  if (sink === undefined || letters > 0 || exporters.has(sink)) return;
+  const known = [...exporters.keys()].join(", ");
+  throw new CliError(
+    EXIT.usage,
+    `dlq: there is no exporter ${sink}, and no letter of one; known: ${known}`,
+  );
+}
+
 async function list(flags: Flags, terminal: Terminal): Promise<number> {
   const config = await serviceConfig(flags.config);
   const { listLetters } = await import("@countersign/processor");
   const { signal, dispose } = untilSignal();
   try {
     const found = await listLetters(config, filterOf(flags), signal);
+    requireSink(flags, found.letters, config);
     if (flags.json) terminal.out(JSON.stringify(found, undefined, 2));
     else {
       const head = [
@@ -188,6 +201,7 @@ async function redriveLetters(flags: Flags, terminal: Terminal): Promise<number>
       },
       signal,
     );
+    requireSink(flags, summary.read, config);
     if (flags.json) terminal.out(JSON.stringify(summary));
     else {
       const { read, sent, alreadyThere, refusedAgain, redriven, notRedrivable, dryRun } = summary;
