@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { PLANTED_BUGS } from "./fixtures/planted-bugs.ts";
 
 const CHILD = fileURLToPath(new URL("./fixtures/plant.ts", import.meta.url));
-/** The rarest needs about 300. */
+/** The rarest needs about 400. */
 const MAX_SEEDS = 1_000;
 
 interface Finding {

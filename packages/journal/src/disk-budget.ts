@@ -5,20 +5,28 @@ import { epochDirectory, listEpochNumbers, listSegments, segmentPath } from "./l
 
 /** Shortest time between two measurements asked for by refused appends. */
 const REMEASURE_MS = 1_000;
+/** Share of the limit that is worth a warning, and the one below which the next warning may come. */
+export const ALMOST_FULL = 0.8;
+const ROOM_AGAIN = 0.7;
 
 /** Space taken by an emitter. */
 export interface DiskBudget {
   /** Bytes of all epochs, given those of our own. */
   bytes(own: number): number;
-  /** Whether one more event would be over the limit; asks for a new measurement if so. */
+  /** Whether one more event would be over the limit; asks for a new measurement if that is near. */
   exceeded(own: number, nowMs: number): boolean;
   /** Measures the epochs that are not `ownNumber`. Never rejects. */
   measure(emitterPath: string, ownNumber: number): Promise<void>;
 }
 
-/** A budget of `limitBytes`. */
-export function createDiskBudget(fs: JournalFs, limitBytes: number): DiskBudget {
+/** A budget of `limitBytes`. `onAlmostFull` is called once for each time that 80 % of it are reached. */
+export function createDiskBudget(
+  fs: JournalFs,
+  limitBytes: number,
+  onAlmostFull: (bytes: number, limitBytes: number) => void,
+): DiskBudget {
   let others = 0;
+  let warned = false;
   let last = { emitterPath: "", ownNumber: 0, atMs: 0 };
   const measure = async (emitterPath: string, ownNumber: number): Promise<void> => {
     last = { emitterPath, ownNumber, atMs: Date.now() };
@@ -31,9 +39,16 @@ export function createDiskBudget(fs: JournalFs, limitBytes: number): DiskBudget 
   return {
     bytes: (own) => others + own,
     exceeded: (own, nowMs) => {
-      if (others + own < limitBytes) return false;
-      if (nowMs - last.atMs > REMEASURE_MS) void measure(last.emitterPath, last.ownNumber);
-      return true;
+      const bytes = others + own;
+      if (bytes < ROOM_AGAIN * limitBytes) warned = false;
+      if (bytes < ALMOST_FULL * limitBytes) return false;
+      if (!warned) onAlmostFull(bytes, limitBytes);
+      warned = true;
+      // Either way of the clock: it may have been set back.
+      if (Math.abs(nowMs - last.atMs) > REMEASURE_MS) {
+        void measure(last.emitterPath, last.ownNumber);
+      }
+      return bytes >= limitBytes;
     },
     measure,
   };

@@ -34,6 +34,8 @@ import { untilAborted } from "./wait.ts";
 import { createWaitingLine } from "./waiting-line.ts";
 
 const MAX_BACKOFF = 30;
+const ALMOST_FULL =
+  "the journal is 80 % full. When it is full, calls are stopped: is the processor reachable, and are events shipped?";
 
 /** What an emission needs; defaults are filled in. */
 export interface EmissionOptions {
@@ -106,7 +108,9 @@ class EpochAfterEpoch implements Emission {
   constructor(options: EmissionOptions) {
     this.options = options;
     this.backoffMs = options.reopenAfterMs;
-    this.budget = createDiskBudget(options.fs, options.limits.diskBytes);
+    this.budget = createDiskBudget(options.fs, options.limits.diskBytes, (bytes, limitBytes) => {
+      options.log.warn(ALMOST_FULL, { bytes, limitBytes });
+    });
     this.reserve = createReserve(options.fs, options.limits.reserveBytes);
   }
 
@@ -121,7 +125,7 @@ class EpochAfterEpoch implements Emission {
       const refusal = this.refusal(writer);
       return refusal === undefined ? writer.append(draft, options) : Promise.reject(refusal);
     }
-    const waitMs = this.retryAtMs - this.options.clock.now();
+    const waitMs = this.waitMs();
     if (this.opening === undefined && waitMs > 0) {
       return Promise.reject(this.downError(waitMs));
     }
@@ -190,6 +194,12 @@ class EpochAfterEpoch implements Emission {
     return outOfBudget();
   }
 
+  /** Until the next try. A clock that was set back does not make it longer. */
+  private waitMs(): number {
+    const waitMs = this.retryAtMs - this.options.clock.now();
+    return waitMs > this.backoffMs ? 0 : waitMs;
+  }
+
   private downError(waitMs: number): CountersignError {
     const { fault } = this;
     if (fault?.code === "CONFIG_INVALID") return fault;
@@ -201,6 +211,8 @@ class EpochAfterEpoch implements Emission {
     try {
       await this.releasing;
       this.home ??= await findHome(fs, directory, { emitter, log });
+      // Before anybody is let in: many short lives must not fill what one long life may not.
+      await this.budget.measure(this.home.emitterPath, 0);
       const opened = await openEpoch({
         fs,
         home: this.home,
@@ -269,7 +281,9 @@ class EpochAfterEpoch implements Emission {
     const lost = fresh === undefined || end === undefined ? [] : end.lost;
     const reported = clerk.lostRecords(end?.epoch ?? "", lost);
     void this.sayUnrecorded(current);
-    this.line.passOn(writer);
+    const refusal = this.refusal(writer);
+    if (refusal === undefined) this.line.passOn(writer);
+    else this.line.refuse(refusal);
     await Promise.all([started, reported]);
   }
 

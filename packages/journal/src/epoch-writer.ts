@@ -63,11 +63,13 @@ export interface EpochWriter {
   readonly epoch: string;
   readonly epochNumber: number;
   readonly durable: Durable | undefined;
-  /** Bytes in this epoch's segments, written or about to be. */
+  /** Bytes in this epoch's segments, written or about to be, without those that were deleted. */
   readonly bytes: number;
   /** Events that have a number: durable, or about to be. */
   readonly events: number;
   readonly fault: CountersignError | undefined;
+  /** Segments before this one are gone from the disk: they were acknowledged. */
+  deletedBefore(segment: number): void;
   /**
    * Seals at once and resolves when the event is on the disk. Rejects UNAVAILABLE after a fault, BUG for an event that
    * is not valid; a refused event has taken no number.
@@ -96,6 +98,8 @@ class SegmentedEpochWriter implements EpochWriter {
   private waitingBytes = 0;
   private running: Promise<void> | undefined;
   private gathering: NodeJS.Timeout | undefined;
+  /** Sizes of the segments that are full and still there. */
+  private readonly closed = new Map<number, number>();
 
   constructor(options: EpochWriterOptions, segment: OpenSegment) {
     this.options = options;
@@ -112,6 +116,14 @@ class SegmentedEpochWriter implements EpochWriter {
   hasRoom(): boolean {
     const { maxWaiting, maxWaitingBytes } = this.options;
     return this.waiting < maxWaiting && this.waitingBytes < maxWaitingBytes;
+  }
+
+  deletedBefore(segment: number): void {
+    for (const [index, size] of this.closed) {
+      if (index >= segment) continue;
+      this.closed.delete(index);
+      this.bytes -= size;
+    }
   }
 
   append(draft: EventDraft, options?: AppendOptions): Promise<SealedEvent> {
@@ -223,6 +235,7 @@ class SegmentedEpochWriter implements EpochWriter {
       prev: batch.prev,
     });
     this.bytes += this.open.size;
+    this.closed.set(full.index, full.size);
     await full.file.close();
   }
 

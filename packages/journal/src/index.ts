@@ -17,6 +17,8 @@ export { type JournalFile, type JournalFs, nodeFs, type OpenMode, type PathInfo 
 export { type EndRecord } from "./end-record.ts";
 export { type Position, type SeqRange, type TornTail } from "./epoch-reader.ts";
 export {
+  emitterUses,
+  type EmitterUse,
   type EpochListing,
   follow,
   type FollowOptions,

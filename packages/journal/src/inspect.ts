@@ -1,5 +1,6 @@
 // Reading a journal from outside: `tail`, `doctor`, and people. Takes no lease and changes nothing.
 import { type SealedEvent, unseal } from "@countersign/model";
+import { ALMOST_FULL } from "./disk-budget.ts";
 import { type EndRecord, readEnd } from "./end-record.ts";
 import {
   createEpochReader,
@@ -20,6 +21,7 @@ import {
   segmentPath,
 } from "./layout.ts";
 import { isHeld } from "./lease.ts";
+import { DEFAULT_LIMITS } from "./options.ts";
 import { readCursor } from "./ship/cursor.ts";
 import { sleep } from "./wait.ts";
 
@@ -74,6 +76,26 @@ export async function listEpochs(
     }
   }
   return listings;
+}
+
+/** Bytes on the disk of each emitter, and its share of `limitBytes`. */
+export interface EmitterUse {
+  readonly emitter: string;
+  readonly bytes: number;
+  readonly limitBytes: number;
+  /** 80 % or more. */
+  readonly almostFull: boolean;
+}
+
+/** How full journals are; at the limit calls are stopped. */
+export function emitterUses(
+  epochs: readonly EpochListing[],
+  limitBytes: number = DEFAULT_LIMITS.diskBytes,
+): readonly EmitterUse[] {
+  return [...Map.groupBy(epochs, ({ emitter }) => emitter)].map(([emitter, own]) => {
+    const bytes = own.reduce((sum, epoch) => sum + epoch.bytes, 0);
+    return { emitter, bytes, limitBytes, almostFull: bytes >= ALMOST_FULL * limitBytes };
+  });
 }
 
 async function describe(

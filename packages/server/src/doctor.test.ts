@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -81,6 +81,20 @@ test("a host with nothing: what is missing, and what to do about it", async () =
     processor: "fail",
   });
   for (const { level, fix } of findings) expect(level === "ok" || fix !== undefined).toBe(true);
+});
+
+test("a journal that is almost full is a warning", async () => {
+  const journal = join(directory, "almost", "journal");
+  const epoch = join(journal, "tickets", "0000000001");
+  mkdirSync(epoch, { recursive: true });
+  // Sparse: it takes no space.
+  writeFileSync(join(epoch, "00000000.wal"), "");
+  truncateSync(join(epoch, "00000000.wal"), 900 * 1024 * 1024);
+  const env = { COUNTERSIGN_JOURNAL: journal };
+  const findings = await examine({ program: join(directory, "server.js"), env, timeoutMs: 500 });
+  expect(about(findings, "journal")).toMatchObject([
+    { level: "warn", message: expect.stringContaining("tickets is 87 % full") },
+  ]);
 });
 
 test("a wrong policy is shown with its place", async () => {

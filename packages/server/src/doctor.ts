@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync, mkdirSync
 import { join, resolve } from "node:path";
 import { type Policy, createChecker, loadPolicy } from "@countersign/gate";
 import { stateDirectory } from "@countersign/identity";
+import { type EmitterUse, emitterUses, listEpochs } from "@countersign/journal";
 import { errorCode } from "@countersign/model";
 import { examineIdentity } from "./doctor-identity.ts";
 import { installedSdks, programIn } from "./sdk-copies.ts";
@@ -49,7 +50,8 @@ export async function examine(options: DoctorOptions = {}): Promise<readonly Fin
     policy === undefined ? [] : examineChecker(policy, timeoutMs),
     examineProcessor(env["COUNTERSIGN_OTLP_ENDPOINT"], timeoutMs),
   ]);
-  return [examineNode(process.versions.node), ...findings, examineJournal(env), ...rest.flat()];
+  const journal = await examineJournal(env);
+  return [examineNode(process.versions.node), ...findings, journal, ...rest.flat()];
 }
 
 /** The Node floor of the product. */
@@ -119,7 +121,7 @@ export function journalDirectory(env: NodeJS.ProcessEnv): string {
   return env["COUNTERSIGN_JOURNAL"] || join(stateDirectory(env), "journal");
 }
 
-function examineJournal(env: NodeJS.ProcessEnv): Finding {
+async function examineJournal(env: NodeJS.ProcessEnv): Promise<Finding> {
   const directory = journalDirectory(env);
   const fix = "make it a writable directory on a local disk, or set COUNTERSIGN_STATE_DIR";
   try {
@@ -130,6 +132,8 @@ function examineJournal(env: NodeJS.ProcessEnv): Finding {
     const { bavail, bsize } = statfsSync(directory);
     const free = bavail * bsize;
     const message = `${directory}: writable, ${Math.floor(free / 1_048_576)} MiB free`;
+    const full = emitterUses(await listEpochs(directory)).find(({ almostFull }) => almostFull);
+    if (full !== undefined && free >= MIN_FREE_BYTES) return fullJournal(directory, full);
     return free < MIN_FREE_BYTES
       ? { id: "journal", level: "fail", message, fix: "make room: without it every call is denied" }
       : { id: "journal", level: "ok", message };
@@ -137,6 +141,16 @@ function examineJournal(env: NodeJS.ProcessEnv): Finding {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
     return { id: "journal", level: "fail", message: `${directory}: ${code}`, fix };
   }
+}
+
+function fullJournal(directory: string, { emitter, bytes, limitBytes }: EmitterUse): Finding {
+  const percent = Math.floor((100 * bytes) / limitBytes);
+  return {
+    id: "journal",
+    level: "warn",
+    message: `${directory}: ${emitter} is ${percent} % full`,
+    fix: "when it is full, its calls are stopped: see that the processor is reachable, or run countersign ship",
+  };
 }
 
 async function examineChecker(policy: Policy, timeoutMs: number): Promise<Finding[]> {

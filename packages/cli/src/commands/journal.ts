@@ -46,7 +46,7 @@ export function addJournal(program: Command, choose: Choose): void {
 
 async function inspect(directory: string, flags: Flags, terminal: Terminal): Promise<number> {
   requireDirectory("journal inspect", directory);
-  const { listEpochs } = await import("@countersign/journal");
+  const { emitterUses, listEpochs } = await import("@countersign/journal");
   const epochs = await listEpochs(directory);
   if (flags.json) {
     terminal.out(JSON.stringify(epochs));
@@ -63,7 +63,17 @@ async function inspect(directory: string, flags: Flags, terminal: Terminal): Pro
   ]);
   const head = ["EMITTER", "EPOCH", "STATE", "SEGMENTS", "BYTES", "NEXT TO SHIP", "LAST"];
   for (const line of table([head, ...rows])) terminal.out(line);
+  for (const { emitter, bytes, limitBytes } of emitterUses(epochs).filter(isAlmostFull)) {
+    const percent = Math.floor((100 * bytes) / limitBytes);
+    terminal.out(
+      `warning: ${emitter} is ${percent} % full. When it is full, its calls are stopped.`,
+    );
+  }
   return EXIT.done;
+}
+
+function isAlmostFull({ almostFull }: { readonly almostFull: boolean }): boolean {
+  return almostFull;
 }
 
 async function verify(directory: string, flags: Flags, terminal: Terminal): Promise<number> {

@@ -30,6 +30,8 @@ export interface ShipmentOptions {
   limit?(): Position | undefined;
   /** The processor has everything up to `seq`. */
   onAcknowledged(seq: number): void;
+  /** Segments before this one were acknowledged and are deleted. */
+  onDeleted?(segment: number): void;
   /** Found to be unreadable on the way. Resolves when that is recorded. */
   onLost(lost: readonly SeqRange[]): Promise<void>;
 }
@@ -149,6 +151,7 @@ class EpochShipment implements Shipment {
       if (index < segment) await fs.remove(segmentPath(epochPath, index));
     }
     this.oldestSegment = segment;
+    this.options.onDeleted?.(segment);
   }
 }
 

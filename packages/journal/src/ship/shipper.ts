@@ -178,6 +178,7 @@ class JournalShipper implements Shipper {
       sender: this.sender,
       limit: () => own.writer.durable?.position,
       onAcknowledged: (seq) => acknowledgements.acknowledge(epoch, seq),
+      onDeleted: (segment) => own.writer.deletedBefore(segment),
       onLost: (lost) => this.options.reportLost(epoch, lost),
     });
   }

@@ -23,6 +23,14 @@ const MAX_OPERATIONS = 300;
 const MAX_SYNCS = 40;
 const MAX_REMOVALS = 6;
 const SYNCS: ReadonlySet<Operation> = new Set(["datasync", "sync", "syncDirectory"]);
+/** How often an operation fails, and how often one that only reading needs: it is rare, and would seldom fail. */
+const FAULT_RATES = [
+  [0, 0],
+  [0, 0.2],
+  [0.01, 0.01],
+  [0.05, 0.05],
+] as const;
+const READS: ReadonlySet<Operation> = new Set(["size"]);
 /** Turns of the event loop after which a life counts as stuck. */
 const MAX_TURNS = 200_000;
 const RESTART_MS = 180_000;
@@ -75,6 +83,7 @@ class Simulation {
   #trace = "";
   #asked = 0;
   #faultRate = 0;
+  #readFaultRate = 0;
   #trouble = 0;
   #syncsLeft = Infinity;
   #removalsLeft = Infinity;
@@ -116,7 +125,7 @@ class Simulation {
 
   async #liveUntilCrash(): Promise<void> {
     const random = this.#random;
-    this.#faultRate = random.pick([0, 0, 0.01, 0.05]);
+    [this.#faultRate, this.#readFaultRate] = random.pick(FAULT_RATES);
     this.#trouble = random.pick([0, 0.2, 0.8]);
     const life = this.#boot(random.pick([1, 1, 2]));
     const when = random.below(4);
@@ -155,7 +164,7 @@ class Simulation {
   }
 
   async #liveUndisturbed(): Promise<void> {
-    this.#faultRate = 0;
+    this.#faultRate = this.#readFaultRate = 0;
     this.#trouble = 0;
     this.#syncsLeft = this.#removalsLeft = Infinity;
     const before = this.#ledger.cuts;
@@ -226,9 +235,10 @@ class Simulation {
     if (SYNCS.has(operation) && --this.#syncsLeft <= 0) return "EIO";
     if (this.#one !== undefined)
       return ++this.#asked === this.#one.nth ? this.#one.errno : undefined;
-    if (this.#faultRate === 0) return undefined;
+    const rate = READS.has(operation) ? this.#readFaultRate : this.#faultRate;
+    if (rate === 0) return undefined;
     if (operation === "append" && random.chance(0.1)) return "short";
-    if (!random.chance(this.#faultRate)) return undefined;
+    if (!random.chance(rate)) return undefined;
     this.#count.faults += 1;
     return random.pick(ERRNOS);
   }
