@@ -1,7 +1,7 @@
 // The Kafka exporter and receiver with a real broker: what goes in comes out, and what cannot is said.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CountersignError, type SealedEvent } from "@countersign/model";
+import { CountersignError, type SealedEvent, unseal } from "@countersign/model";
 import {
   type Component,
   type ComponentState,
@@ -120,8 +120,12 @@ describe.skipIf(program === undefined)("exporter and receiver", () => {
       await cluster.topic({ name: topic });
       const startedMs = Date.now();
       const exporter = await started(exporterOf(kafka, topic, { compression }));
-      const sent = eventsOf(60);
+      const sent = eventsOf(60).map(({ bytes }) => unseal(bytes));
+      const parsed = sent.map(({ event }) => event);
       await exporter.consume({ events: sent }, SIGNAL);
+      // While the brokers had them there were bytes and nothing else.
+      expect(sent.some(({ event }, at) => event === parsed[at])).toBe(false);
+      expect(sent.map(({ event }) => event)).toEqual(parsed);
       const got: Decisions[] = [];
       await started(
         receiverOf(kafka, { topic, group: topic, consume: async (batch) => void got.push(batch) }),

@@ -109,7 +109,7 @@ export {
 } from "./object-id.ts";
 export { decisionOf, REASONS } from "./reason.ts";
 export type { Decision, Reason } from "./reason.ts";
-export { GENESIS, seal, unseal, withheldEvent } from "./seal.ts";
+export { GENESIS, letGoOfParsed, seal, unseal, withheldEvent } from "./seal.ts";
 export type { SealedEvent, SealedText } from "./seal.ts";
 export { spanDecision, spanDecisionId } from "./span-decision.ts";
 export type { SpanDecisionFields } from "./span-decision.ts";

@@ -13,7 +13,7 @@ import {
   type EventDraft,
 } from "./draft.ts";
 import type { Chain, CountersignEvent } from "./event.ts";
-import { seal, type SealedEvent, unseal } from "./seal.ts";
+import { letGoOfParsed, seal, type SealedEvent, unseal } from "./seal.ts";
 import { validateClosed, validateOpen } from "./validate.ts";
 
 const testdata = join(import.meta.dirname, "testdata");
@@ -78,9 +78,10 @@ test("the true chain verifies, and what is changed, missing or swapped does not"
   const anchor = { seq: 0, hash: (read[0] as SealedEvent).hash };
   expect(verifyChain(read.slice(1), anchor)).toEqual({ ok: true });
   expect(verifyChain(read.toSpliced(3, 1))).toMatchObject({ ok: false, seq: 3 });
-  const changed = { ...(read[2] as SealedEvent), bytes: Buffer.from("{}") };
+  const { hash, event } = read[2] as SealedEvent;
+  const changed = { hash, event, bytes: Buffer.from("{}") };
   expect(verifyChain(read.with(2, changed))).toMatchObject({ ok: false, seq: 2 });
-  const otherHash = { ...(read[2] as SealedEvent), hash: "1".repeat(64) };
+  const otherHash = { ...changed, hash: "1".repeat(64) };
   expect(verifyChain(read.with(2, otherHash))).toMatchObject({ ok: false, seq: 2 });
 });
 
@@ -99,4 +100,14 @@ test("each link is looked at: number, hash of the one before, epoch and emitter"
   expect(link({ seq: 0 })).toMatchObject({ problem: "seq is 0, expected 1" });
   expect(link({ epoch: "f".repeat(32) })).toMatchObject({ problem: "another epoch or emitter" });
   expect(link({ emitter: "other" })).toMatchObject({ problem: "another epoch or emitter" });
+});
+
+test("what was parsed of an event can go, and is made of its bytes again", () => {
+  const [read, made] = [unseal(Buffer.from(lines[0] as string)), chain[1] as SealedEvent];
+  const [parsed, own] = [read.event, made.event];
+  expect(read.event).toBe(parsed);
+  letGoOfParsed([read, made, { ...made, bytes: made.bytes }]);
+  expect(read.event).not.toBe(parsed);
+  expect(read.event).toEqual(parsed);
+  expect(made.event).toBe(own);
 });

@@ -46,6 +46,36 @@ class JustSealed implements SealedText {
 /** `chain.prev` of the event with `seq` 0: 64 zeros. */
 export const GENESIS: string = "0".repeat(64);
 
+/** An event that was read. What was parsed of it can go while its bytes wait for somebody, and is made of them again. */
+class Unsealed implements SealedEvent {
+  readonly bytes: Uint8Array;
+  readonly hash: string;
+  #event: CountersignEvent | undefined;
+
+  constructor(bytes: Uint8Array, hash: string, event: CountersignEvent) {
+    this.bytes = bytes;
+    this.hash = hash;
+    this.#event = event;
+  }
+
+  get event(): CountersignEvent {
+    this.#event ??= JSON.parse(decode(this.bytes)) as CountersignEvent;
+    return this.#event;
+  }
+
+  static letGo(sealed: SealedEvent): void {
+    if (#event in sealed) sealed.#event = undefined;
+  }
+}
+
+/**
+ * Says that nobody needs what was parsed of these events for now. An object of an event takes five times the room of its bytes, and
+ * what lives through an answer of brokers costs the garbage collector most. Whoever asks for `event` gets it all the same.
+ */
+export function letGoOfParsed(events: readonly SealedEvent[]): void {
+  for (const sealed of events) Unsealed.letGo(sealed);
+}
+
 interface Slots {
   source: string;
   time: string;
@@ -89,7 +119,7 @@ function invalid(what: string, cause?: unknown): CountersignError {
 
 /**
  * Reads sealed bytes: UTF-8, JSON, the values that events may hold, and the one canonical form. The schema is another
- * question (`validateOpen`), and so is the chain (`verifyChain`).
+ * question (`validateOpen`), and so is the chain (`verifyChain`). `event` is a getter: a spread copy has none.
  * @throws INPUT_INVALID
  */
 export function unseal(bytes: Uint8Array): SealedEvent {
@@ -107,7 +137,7 @@ export function unseal(bytes: Uint8Array): SealedEvent {
   }
   if (!isPlainCanonical(bytes) && !isCanonical(event, text))
     throw invalid("not in canonical form (RFC 8785)");
-  return { bytes, hash: sha256Hex(bytes), event: event as CountersignEvent };
+  return new Unsealed(bytes, sha256Hex(bytes), event as CountersignEvent);
 }
 
 function decode(bytes: Uint8Array): string {

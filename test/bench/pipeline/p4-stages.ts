@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { findLeak, unseal, validateOpen } from "../../../packages/model/src/index.ts";
 import { loadKafkajs } from "../../../packages/processor/src/kafka/kafkajs-patched.ts";
-import { eventRecord } from "../../../packages/processor/src/kafka/record.ts";
+import { eventRecords } from "../../../packages/processor/src/kafka/record.ts";
 import { wireLogs } from "../../../packages/processor/src/otlp/wire-logs.ts";
 import { requestBodies } from "./sealed-events.ts";
 
@@ -27,7 +27,7 @@ const encode = processor("kafkajs/src/protocol/request.js") as (fields: object) 
 const bodies = requestBodies(BODIES, PER_BODY);
 const carriers = bodies.map((body) => wireLogs(body).value);
 const sealed = carriers.map((some) => some.map(({ body }) => unseal(body as Uint8Array)));
-const records = sealed.map((events) => events.map((event) => eventRecord(event, Date.now())));
+const records = sealed.map((events) => eventRecords(events, Date.now()));
 
 function requestOf(messages: readonly unknown[]): object {
   const partitions = [{ partition: 0, firstSequence: 0, messages }];
@@ -48,7 +48,7 @@ const STEPS: readonly (readonly [string, (body: number) => unknown])[] = [
   ["unseal", (at) => carriers[at]?.map(({ body }) => unseal(body as Uint8Array))],
   ["schema", (at) => sealed[at]?.map(({ event }) => validateOpen(event))],
   ["leaks", (at) => sealed[at]?.map(({ event }) => findLeak(event))],
-  ["records", (at) => sealed[at]?.map((event) => eventRecord(event, 1_795_338_003_412))],
+  ["records", (at) => eventRecords(sealed[at] ?? [], 1_795_338_003_412)],
   ["batch", (at) => encode(requestOf(records[at] ?? []))],
 ];
 

@@ -1,4 +1,4 @@
-import { CountersignError, errorCode } from "@countersign/model";
+import { CountersignError, errorCode, letGoOfParsed } from "@countersign/model";
 import {
   type Component,
   type Consumer,
@@ -17,7 +17,7 @@ import { kafkaOf, type WritableTopic } from "../kafka/client.ts";
 import type { Compression } from "../kafka/kafkajs-producer.ts";
 import { partitionOf } from "../kafka/partitioner.ts";
 import type { LogRecord } from "../kafka/port.ts";
-import { eventRecord, letterRecord, receiptRecord } from "../kafka/record.ts";
+import { eventRecords, letterRecord, receiptRecord } from "../kafka/record.ts";
 import { topicStreams } from "../kafka/settings.ts";
 
 interface Config {
@@ -103,11 +103,10 @@ class KafkaExporter implements Component, Consumer<Decisions>, LetterBox, Receip
 
   /** `failed` names the events of the partitions that did not acknowledge. */
   async consume(batch: Decisions, signal: AbortSignal): Promise<void> {
-    const receivedMs = Date.now();
-    await this.#write(
-      batch.events.map((event) => eventRecord(event, receivedMs)),
-      signal,
-    );
+    const records = eventRecords(batch.events, Date.now());
+    // The brokers get bytes, and many batches wait for them.
+    letGoOfParsed(batch.events);
+    await this.#write(records, signal);
   }
 
   async deposit(letters: readonly Letter[], signal: AbortSignal): Promise<void> {

@@ -49,9 +49,10 @@ function meant({
 
 /** What intake would refuse: a member that is an enum, with what another wrote there. */
 function forgedEvent(seq: keyof typeof KINDS, member: string, text: string): SealedEvent {
-  const sealed = structuredClone(KINDS[seq] as SealedEvent);
-  Object.assign(sealed.event.data, { [member]: text });
-  return sealed;
+  const sealed = KINDS[seq] as SealedEvent;
+  const event = structuredClone(sealed.event);
+  Object.assign(event.data, { [member]: text });
+  return { ...sealed, event };
 }
 
 test.each([

@@ -1,9 +1,16 @@
-import { unseal, withheldEvent } from "@countersign/model";
+import { letGoOfParsed, unseal, withheldEvent } from "@countersign/model";
 import type { Letter, Receipt } from "@countersign/pipeline";
 import { expect, test } from "vitest";
 import { sealedEvents } from "../testing/events.ts";
 import type { StoredRecord } from "./port.ts";
-import { eventRecord, letterRecord, poisonLetter, readRecord, receiptRecord } from "./record.ts";
+import {
+  eventRecord,
+  eventRecords,
+  letterRecord,
+  poisonLetter,
+  readRecord,
+  receiptRecord,
+} from "./record.ts";
 
 const [event] = sealedEvents(1) as [ReturnType<typeof sealedEvents>[number]];
 const text = ({
@@ -41,6 +48,13 @@ test("an event is its bytes, with copies of what routes it", () => {
     cs_hash: event.hash,
     cs_received: "1795338003412",
   });
+});
+
+test("events together become the records that each becomes alone", () => {
+  const events = [...sealedEvents(2), ...sealedEvents(1, { emitter: "other" })];
+  const records = eventRecords(events, 1_795_338_003_412);
+  expect(records).toEqual(events.map((one) => eventRecord(one, 1_795_338_003_412)));
+  expect(records[1]?.key).toBe(records[0]?.key);
 });
 
 test("a withheld event stands in the order of the emitter whose event it replaces", () => {
@@ -139,6 +153,8 @@ test("the dead letter of an event that a sink refused has what the log knows of 
     bytes,
     hash,
   };
+  // It went to Kafka before it was refused elsewhere: its bytes and its place are all that is left.
+  letGoOfParsed([read.event]);
   const letter = letterRecord(refused);
   expect([letter.key, letter.value]).toEqual([record.key, record.value]);
   expect(text(letter)).toMatchObject({

@@ -13,15 +13,22 @@ import type { Letter, Receipt } from "@countersign/pipeline";
 import type { Header, LogRecord, StoredRecord } from "./port.ts";
 
 const CONTENT_TYPE_HEADER: Header = ["content-type", "application/cloudevents+json; charset=UTF-8"];
+const SPECVERSION_HEADER: Header = ["ce_specversion", "1.0"];
 const HASH_HEADER = `${NAME_HEADER}hash`;
 const RECEIVED_HEADER = `${NAME_HEADER}received`;
 
-// Where events and poisoned values came from: a dead letter has the same key and headers. Held as long as they are.
-const places = new WeakMap<object, StoredRecord>();
+// Where events and poisoned values came from: a dead letter has the same key and headers. Held as long as they are. Events carry it
+// themselves: the garbage collector looks at every entry of a weak map, and nearly every record is an event.
+const PLACE: unique symbol = Symbol("place");
+const poisoned = new WeakMap<object, StoredRecord>();
 
-/** Where a record was read that an event, or a value, came from. */
+interface Placed {
+  [PLACE]?: StoredRecord;
+}
+
+/** Where a record was read that an event, or a value that is none, came from. */
 export function placeOf(origin: object): StoredRecord | undefined {
-  return places.get(origin);
+  return (origin as Placed)[PLACE] ?? poisoned.get(origin);
 }
 
 /** Key of an event: what has the same key keeps its order. What is about an emitter's event stands in the order of that emitter. */
@@ -42,21 +49,44 @@ function makerOf({ source }: CountersignEvent): string {
     : source;
 }
 
+/** Records of sealed events. What several of them say is made once. */
+export function eventRecords(events: readonly SealedEvent[], receivedMs: number): LogRecord[] {
+  const received = receivedHeader(receivedMs);
+  const keys = new Map<string, Uint8Array>();
+  return events.map((sealed) => {
+    const text = keyOf(sealed.event);
+    let key = keys.get(text);
+    if (key === undefined) keys.set(text, (key = Buffer.from(text)));
+    return recordOf(sealed, key, received);
+  });
+}
+
 /** A sealed event: the value is its bytes, the headers are copies for routing, never authority. */
 export function eventRecord(sealed: SealedEvent, receivedMs: number): LogRecord {
-  const { event, bytes, hash } = sealed;
+  return recordOf(sealed, Buffer.from(keyOf(sealed.event)), receivedHeader(receivedMs));
+}
+
+function receivedHeader(receivedMs: number): Header {
+  return [RECEIVED_HEADER, String(receivedMs)];
+}
+
+function recordOf(
+  { event, bytes, hash }: SealedEvent,
+  key: Uint8Array,
+  received: Header,
+): LogRecord {
   return {
-    key: Buffer.from(keyOf(event)),
+    key,
     value: bytes,
     headers: [
       CONTENT_TYPE_HEADER,
-      ["ce_specversion", event.specversion],
+      SPECVERSION_HEADER,
       ["ce_id", event.id],
       ["ce_source", event.source],
       ["ce_type", event.type],
       ["ce_time", event.time],
       [HASH_HEADER, hash],
-      [RECEIVED_HEADER, String(receivedMs)],
+      received,
     ],
   };
 }
@@ -119,9 +149,14 @@ export type ReadRecord =
 
 /** Reads a record. Its bytes rule: a header that contradicts them is a fault, a header that is missing is none. */
 export function readRecord(record: StoredRecord): ReadRecord {
-  const { value, headers } = record;
+  const read = eventIn(record);
+  if ("event" in read) (read.event as Placed)[PLACE] = record;
+  else if (record.value !== null) poisoned.set(record.value, record);
+  return read;
+}
+
+function eventIn({ value, headers }: StoredRecord): ReadRecord {
   if (value === null) return { poison: "value_missing" };
-  places.set(value, record);
   let event: SealedEvent;
   try {
     event = unseal(value);
@@ -137,7 +172,6 @@ export function readRecord(record: StoredRecord): ReadRecord {
     const detail = `${problem.path} ${problem.message}`;
     return { poison: "schema_invalid", detail, hash: event.hash };
   }
-  places.set(event, record);
   return { event };
 }
 
