@@ -4,7 +4,7 @@ import { detect, detectInId, findAll, MAX_SCANNED_CHARACTERS, redactText } from 
 import { findCard } from "./detect/card.ts";
 import { findIban } from "./detect/iban.ts";
 import { findEmail, findSsn } from "./detect/person.ts";
-import type { Detector, Finder, Scan } from "./detect/scan.ts";
+import type { Detector, Finder, Match, Scan } from "./detect/scan.ts";
 import { findApiKey, findJwt, findPem } from "./detect/secret.ts";
 import { neutralise } from "./neutralise.ts";
 
@@ -122,6 +122,43 @@ test("every number of 13 to 19 digits that passes Luhn is found, grouped anyhow,
       const last = (Number(card.at(-1)) + 1) % 10;
       expect(detect(card.slice(0, -1) + String(last))).toBeUndefined();
     }),
+  );
+});
+
+/** The rule as a sentence: the first digits, in groups or not, of which some groups next to each other are a card. */
+function cardByRule(text: string): Omit<Match, "detector"> | undefined {
+  for (const run of text.matchAll(/[0-9]+(?:[ .-][0-9]+)*/g)) {
+    const groups = [...run[0].matchAll(/[0-9]+/g)];
+    for (const [first, { index }] of groups.entries()) {
+      for (let count = 1; first + count <= groups.length; count += 1) {
+        const own = groups.slice(first, first + count).map(([digit]) => digit);
+        const number = own.join("");
+        const end = index + run[0].slice(index).split(/[ .-]/).slice(0, count).join(" ").length;
+        const dots = run[0].slice(index, end).includes(".");
+        if (!/^(?!0+$)[0-9]{13,19}$/.test(number) || luhn(number.slice(0, -1)) !== number) continue;
+        if (!dots || own[0]?.length === 4)
+          return { start: run.index + index, end: run.index + end };
+      }
+    }
+  }
+  return undefined;
+}
+
+test("a card is found where the rule says, and nowhere else, whatever parts the digits", () => {
+  const part = fc.oneof(
+    { weight: 4, arbitrary: fc.integer({ min: 1, max: 20 }).chain(digits) },
+    { weight: 4, arbitrary: fc.constantFrom(" ", "-", ".") },
+    fc.integer({ min: 12, max: 18 }).chain(digits).map(luhn),
+    fc.constantFrom("4111", "1111", "0000", "  ", "x", "\u0664", "\u200b", "\uff11", "\u2010"),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 9 }), (parts) => {
+      const text = parts.join("");
+      const hit = findCard({ text, strict: false, work: 0 }, 0);
+      const { detector: _, ...place } = hit ?? { detector: "card" };
+      expect(hit && place).toEqual(cardByRule(text));
+    }),
+    { numRuns: process.env["COUNTERSIGN_LONG"] === "1" ? 1_000_000 : 3000 },
   );
 });
 

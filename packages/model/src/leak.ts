@@ -19,15 +19,20 @@ export interface Leak {
 export function leakInIds(
   checks: readonly { readonly resource: ObjectRef; readonly subject: ObjectRef }[],
 ): Leak | undefined {
-  for (const [index, check] of checks.entries()) {
-    for (const part of ["resource", "subject"] as const) {
-      const id = check[part].id;
-      const detector =
-        detectInId(id) ?? (id.includes("=") ? detectInId(unescapeObjectId(id) ?? id) : undefined);
-      if (detector !== undefined) return { detector, member: `checks[${index}].${part}.id` };
-    }
+  for (let index = 0; index < checks.length; index += 1) {
+    const { resource, subject } = checks[index] as (typeof checks)[number];
+    const ofResource = leakInId(resource.id);
+    if (ofResource !== undefined)
+      return { detector: ofResource, member: `checks[${index}].resource.id` };
+    const ofSubject = leakInId(subject.id);
+    if (ofSubject !== undefined)
+      return { detector: ofSubject, member: `checks[${index}].subject.id` };
   }
   return undefined;
+}
+
+function leakInId(id: string): Detector | undefined {
+  return detectInId(id) ?? (id.includes("=") ? detectInId(unescapeObjectId(id) ?? id) : undefined);
 }
 
 /** The first leak in members that this version does not know: what in them is free text nobody can say, their names included. */

@@ -23,26 +23,36 @@ export function findCard(scan: Scan, from: number): Match | undefined {
       index += 1;
       continue;
     }
-    const groups = groupsFrom(scan, index);
-    const hit = firstCard(scan, groups);
+    const end = groupsEnd(scan, index);
+    const hit = end - index < MIN_DIGITS ? undefined : firstCard(scan, groupsIn(scan, index, end));
     if (hit !== undefined) return hit;
-    index = groups.at(-1)?.end ?? index + 1;
+    index = end;
   }
   return undefined;
 }
 
-function groupsFrom(scan: Scan, start: number): readonly Group[] {
-  const groups: Group[] = [];
+/** End of the digits that begin at `start`, over gaps of one character. Of most, this is all that is looked at: they are too few. */
+function groupsEnd(scan: Scan, start: number): number {
   let index = start;
   for (;;) {
+    while (isDigit(codeAt(scan, index))) index += 1;
+    if (!isGap(codeAt(scan, index)) || !isDigit(codeAt(scan, index + 1))) return index;
+    index += 1;
+  }
+}
+
+function isGap(code: number): boolean {
+  return code === SPACE || code === DASH || code === DOT;
+}
+
+function groupsIn(scan: Scan, start: number, end: number): readonly Group[] {
+  const groups: Group[] = [];
+  for (let index = start; index < end; index += 1) {
     const begin = index;
     while (isDigit(codeAt(scan, index))) index += 1;
     groups.push({ start: begin, end: index });
-    const gap = codeAt(scan, index);
-    if (gap !== SPACE && gap !== DASH && gap !== DOT) return groups;
-    if (!isDigit(codeAt(scan, index + 1))) return groups;
-    index += 1;
   }
+  return groups;
 }
 
 function firstCard(scan: Scan, groups: readonly Group[]): Match | undefined {
