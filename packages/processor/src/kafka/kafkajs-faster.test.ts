@@ -5,6 +5,7 @@ import { expect, test, vi } from "vitest";
 import { FASTER } from "./kafkajs-faster.ts";
 import type { LogRecord } from "./port.ts";
 import type { Encoded, ProduceFields } from "./produce-request.ts";
+import { encodeBatch } from "./record-batch.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -21,10 +22,11 @@ function pristine(path: string): (fields: object) => unknown {
 const partitioner = ({ message }: { message: { partition: number } }): number => message.partition;
 const of = (name: string) =>
   FASTER.find(({ path }) => path.includes(name)) as (typeof FASTER)[number];
-const [produce, request, grouping] = [
+const [produce, request, grouping, decoder] = [
   of("produce/v3"),
   of("protocol/request.js"),
   of("groupMessages"),
+  of("record/v0/decoder"),
 ];
 
 type Request = (fields: {
@@ -148,4 +150,112 @@ test("messages are grouped as the library does it", () => {
     const wish = { topic: "t", partitionMetadata, messages, partitioner };
     expect(faster(wish)).toEqual(original(wish));
   }
+});
+
+type Decode = (cursor: object, context: object) => Record<string, unknown>;
+
+const theirDecode = pristine(decoder.path) as unknown as Decode;
+const ourDecode = decoder.make(theirDecode as never) as Decode;
+const Decoder = require("kafkajs/src/protocol/decoder.js") as new (buffer: Buffer) => object;
+/** Offset of the first record in a batch of nothing else. */
+const CONTEXT = {
+  firstOffset: "9007199254740993",
+  firstTimestamp: "1795338003412",
+  maxTimestamp: "1795338003999",
+  magicByte: 2,
+  timestampType: 0,
+};
+
+/** The library's headers are an object: a name that repeats has a list of values there, and none is null. */
+function headersOf(theirs: unknown): ReadonlyMap<string, string> {
+  const values = Object.entries(theirs as Record<string, Buffer | null | (Buffer | null)[]>);
+  return new Map(values.map(([name, value]) => [name, String([value].flat().at(-1) ?? "")]));
+}
+
+function varint(value: bigint): Buffer {
+  const written: number[] = [];
+  let left = value < 0n ? -2n * value - 1n : 2n * value;
+  for (; left > 0x7fn; left >>= 7n) written.push(Number(left & 0x7fn) | 0x80);
+  return Buffer.from([...written, Number(left)]);
+}
+
+async function recordBytes(
+  records: readonly LogRecord[],
+  { attributes, later }: { attributes: number; later: bigint },
+): Promise<Buffer[]> {
+  const fields = { timestampMs: 0, producerId: 1n, producerEpoch: 0, firstSequence: 0 };
+  const batch = await encodeBatch(records, fields, { headroom: 0 });
+  const cursor = new Decoder(batch.subarray(RECORDS_AT)) as { readVarIntBytes(): Buffer };
+  return records.map(() => {
+    const rest = cursor.readVarIntBytes().subarray(2);
+    return Buffer.concat([Buffer.from([attributes]), varint(later), rest]);
+  });
+}
+
+test("records are read as the library reads them, with headers as a map", async () => {
+  // Kafka allows a header without a value, and a name that repeats; we write neither.
+  const anyHeader = fc.tuple(
+    fc.oneof(fc.constantFrom("a", "b", "__proto__"), fc.string({ unit: "grapheme" })),
+    fc.option(bytes),
+  );
+  const many = fc.record({
+    key: fc.option(bytes),
+    value: fc.option(bytes),
+    headers: fc.array(anyHeader, { maxLength: 6 }) as fc.Arbitrary<LogRecord["headers"]>,
+  });
+  const around = fc.record({
+    attributes: fc.nat(255),
+    later: fc.bigInt({ min: -(2n ** 51n), max: 2n ** 51n }),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(many, { minLength: 1, maxLength: 3 }),
+      around,
+      fc.boolean(),
+      async (records, how, isBrokers) => {
+        const context = { ...CONTEXT, timestampType: isBrokers ? 1 : 0, isControlBatch: isBrokers };
+        for (const one of await recordBytes(records, how)) {
+          const { headers: mine, ...rest } = ourDecode(new Decoder(one), context);
+          const { headers: theirs, ...same } = theirDecode(new Decoder(one), context);
+          expect(rest).toEqual(same);
+          const read = [...(mine as Map<string, Uint8Array>)];
+          expect(new Map(read.map(([name, value]) => [name, String(value)]))).toEqual(
+            headersOf(theirs),
+          );
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("times and places far from those of the batch, and below them", () => {
+  const far = Buffer.from([
+    0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0xfe, 0xff, 0xff, 0xff, 0x0f, 1, 1, 0,
+  ]);
+  expect(ourDecode(new Decoder(far), CONTEXT)).toEqual({
+    ...theirDecode(new Decoder(far), CONTEXT),
+    headers: new Map(),
+  });
+});
+
+test("a header without a value is empty, and a record that is cut off ends where its bytes do", async () => {
+  // One header, `a`, whose value is null: legal in Kafka.
+  const empty = Buffer.from([0, 0, 0, 1, 1, 2, 2, 0x61, 1]);
+  const { headers } = ourDecode(new Decoder(empty), CONTEXT);
+  expect(headers).toEqual(new Map([["a", Buffer.alloc(0)]]));
+  const [whole] = await recordBytes(
+    [{ key: Buffer.from("key"), value: Buffer.from("value"), headers: [["a", "b"]] }],
+    { attributes: 0, later: 0n },
+  );
+  for (let length = 0; length < (whole as Buffer).length; length += 1)
+    expect(() =>
+      ourDecode(new Decoder((whole as Buffer).subarray(0, length)), CONTEXT),
+    ).not.toThrow();
+  // As many headers as a number can say, of which there are none.
+  const boast = Buffer.from([0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f]);
+  expect(ourDecode(new Decoder(boast), CONTEXT)["headers"]).toEqual(new Map());
+  // A number without an end is no number, and none at all is no reason to stop.
+  const endless = Buffer.alloc(400, 0xff);
+  expect(BigInt(ourDecode(new Decoder(endless), CONTEXT)["offset"] as string)).toBeTypeOf("bigint");
 });
