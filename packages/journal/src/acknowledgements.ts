@@ -78,6 +78,8 @@ class EpochAcknowledgements implements Acknowledgements {
     // The last mark at or before the first unacknowledged event still tells its age.
     const next = book.marks.findLastIndex((mark) => mark.seq <= book.acknowledged + 1);
     if (next > 0) book.marks.splice(0, next);
+    // What comes next is not as old as what has gone.
+    if (book.acknowledged >= book.durable) book.marks = [];
     for (const waiting of book.waiting) if (waiting.seq <= book.acknowledged) waiting.tell(true);
   }
 
