@@ -1,13 +1,11 @@
 // Reads an epoch's records in order, whatever state its files are in: recovery, shipper and `tail` all read through
 // this. The rule (and the only one): bad bytes with a valid frame after them, or in a segment that is not the last, are
 // damage to something that was durable; bad bytes at the very end of the last segment are a torn write.
-import { decodeFrame, findFrame, FRAME_HEADER_BYTES, MAX_FRAME_BODY_BYTES } from "./frames.ts";
+import { decodeFrame, findFrame } from "./frames.ts";
 import type { JournalFile, JournalFs } from "./fs.ts";
 import { listSegments, segmentPath } from "./layout.ts";
 import { readHeader, type SegmentHeader } from "./segment.ts";
-
-const WINDOW_BYTES = 256 * 1024;
-const MAX_FRAME_BYTES = FRAME_HEADER_BYTES + MAX_FRAME_BODY_BYTES;
+import { MAX_FRAME_BYTES, readRange, SegmentWindows, WINDOW_BYTES } from "./segment-windows.ts";
 
 /** One record as it is on the disk. */
 export interface JournalRecord {
@@ -68,8 +66,11 @@ export interface EpochReaderOptions {
 
 interface OpenFile {
   readonly file: JournalFile;
+  readonly windows: SegmentWindows;
   readonly index: number;
   offset: number;
+  /** Once it is known not to grow any more. */
+  size: number | undefined;
 }
 
 class SegmentedEpochReader implements EpochReader {
@@ -123,9 +124,10 @@ class SegmentedEpochReader implements EpochReader {
   }
 
   private async closeFile(): Promise<void> {
-    const file = this.open?.file;
+    const { open } = this;
     this.open = undefined;
-    await file?.close();
+    await open?.windows.idle();
+    await open?.file.close();
   }
 
   private async hasSegmentAfter(index: number): Promise<boolean> {
@@ -148,7 +150,7 @@ class SegmentedEpochReader implements EpochReader {
       this.expectFrom(0, lost);
     }
     const offset = this.resume?.segment === index ? this.resume.offset : (found?.end ?? 0);
-    this.open = { file, index, offset };
+    this.open = { file, windows: new SegmentWindows(file), index, offset, size: undefined };
     this.resume = undefined;
     this.lastIndex = index;
     return true;
@@ -171,19 +173,16 @@ class SegmentedEpochReader implements EpochReader {
     limit: Position | undefined,
     lost: SeqRange[],
   ): Promise<Step | undefined> {
-    const fileEnd = await open.file.size();
+    const fileEnd = open.size ?? (await open.file.size());
     const end = limit?.segment === open.index ? Math.min(limit.offset, fileEnd) : fileEnd;
-    const window = await readRange(
-      open.file,
-      open.offset,
-      Math.min(end, open.offset + WINDOW_BYTES),
-    );
+    const window = await open.windows.read(open.offset, end);
     const records: JournalRecord[] = [];
     const decoded = this.decode(open, window, records, lost);
     open.offset += decoded.used;
-    const more = open.offset < end && window.length === WINDOW_BYTES && decoded.stop === "short";
-    if (more) return { records, lost, damaged: decoded.damaged };
+    const more = open.offset < end && window.length >= WINDOW_BYTES && decoded.stop === "short";
+    if (more && !this.live) open.size = fileEnd;
     const step = { records, lost, damaged: decoded.damaged };
+    if (more) return step;
     const later = limit?.segment !== open.index && (await this.hasSegmentAfter(open.index));
     // A living writer may have written on here before it began the next segment: what was the end is looked at again.
     if (later && this.live && (await open.file.size()) > fileEnd) return step;
@@ -245,17 +244,6 @@ class SegmentedEpochReader implements EpochReader {
     } else if (step.records.length === 0 && step.lost.length === 0) return undefined;
     return step;
   }
-}
-
-async function readRange(file: JournalFile, from: number, to: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(Math.max(0, to - from));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const read = await file.read(bytes.subarray(filled), from + filled);
-    if (read === 0) break;
-    filled += read;
-  }
-  return bytes.subarray(0, filled);
 }
 
 /** First whole valid frame after `from`, which is not one. Windows overlap by the longest frame. */
