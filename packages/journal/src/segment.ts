@@ -1,7 +1,7 @@
 // One file of an epoch: a header frame, then record frames. A file is synced before its successor is made, so only the
 // last one of an epoch can have a torn tail.
 import { CountersignError } from "@countersign/model";
-import { decodeFrame, encodeFrame, HEADER_MAGIC, MAX_FRAME_BODY_BYTES } from "./frames.ts";
+import { decodeFrame, encodeFrame, HEADER_MAGIC } from "./frames.ts";
 import type { JournalFile, JournalFs } from "./fs.ts";
 import { segmentPath } from "./layout.ts";
 import { appendAll } from "./whole-file.ts";
@@ -66,20 +66,17 @@ export async function readHeader(
 ): Promise<{ header: SegmentHeader; end: number } | undefined> {
   const bytes = Buffer.alloc(4096);
   const read = await file.read(bytes, 0);
-  const frame = decodeFrame(
-    bytes.subarray(0, Math.min(read, MAX_FRAME_BODY_BYTES)),
-    0,
-    HEADER_MAGIC,
-  );
+  const frame = decodeFrame(bytes.subarray(0, read), 0, HEADER_MAGIC);
   if (typeof frame !== "object") return undefined;
   const header = parseHeader(frame.body);
-  if (header !== undefined && header.format !== SEGMENT_FORMAT) {
+  if (header === undefined) return undefined;
+  if (header.format !== SEGMENT_FORMAT) {
     throw new CountersignError(
       "UNAVAILABLE",
       "journal: an epoch was written by another version of the product; that version can ship it",
     );
   }
-  return header === undefined ? undefined : { header, end: frame.end };
+  return { header, end: frame.end };
 }
 
 function parseHeader(body: Uint8Array): SegmentHeader | undefined {

@@ -24,21 +24,12 @@ export interface EpochScan {
 }
 
 /** Reads every frame of an epoch that nobody writes any more. Changes nothing. */
-export async function scanEpoch(
-  fs: JournalFs,
-  epochPath: string,
-  fromSeq?: number,
-): Promise<EpochScan> {
-  const reader = createEpochReader({
-    fs,
-    epochPath,
-    ...(fromSeq === undefined ? {} : { fromSeq }),
-  });
+export async function scanEpoch(fs: JournalFs, epochPath: string): Promise<EpochScan> {
+  const reader = createEpochReader({ fs, epochPath });
   const lost: SeqRange[] = [];
   let [records, damaged] = [0, false];
   let last: JournalRecord | undefined;
   let torn: TornTail | undefined;
-  let header: SegmentHeader | undefined;
   try {
     for (let step = await reader.next(); step; step = await reader.next()) {
       records += step.records.length;
@@ -46,12 +37,11 @@ export async function scanEpoch(
       lost.push(...step.lost);
       damaged ||= step.damaged;
       torn = step.torn ?? torn;
-      header = reader.header ?? header;
     }
   } finally {
     await reader.close();
   }
-  return { header: header ?? reader.header, records, last, lost, damaged, torn };
+  return { header: reader.header, records, last, lost, damaged, torn };
 }
 
 /**
@@ -66,7 +56,7 @@ export async function settleEpoch(
   const found = await scanEpoch(fs, epochPath);
   const next = (await readCursor(fs, epochPath)) ?? 0;
   const scan = { ...found, lost: found.lost.flatMap((range) => from(next, range)) };
-  if (scan.torn !== undefined && scan.torn.bytes > 0) {
+  if (scan.torn !== undefined) {
     await cutTail(fs, epochPath, scan.torn);
     const { segment, bytes } = scan.torn;
     log.warn("recovered: cut a torn tail of an earlier epoch", { epochPath, segment, bytes });

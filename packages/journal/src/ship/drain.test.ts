@@ -1,44 +1,17 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { claimNumber, findPredecessor } from "../claim.ts";
-import { systemClock } from "../clock.ts";
-import { openEpochWriter } from "../epoch-writer.ts";
+import { findPredecessor } from "../claim.ts";
 import { type JournalFs, nodeFs } from "../fs.ts";
-import { decision, EPOCH_INFO, type Scratch, scratch } from "../testing/journal-fixture.ts";
+import { deadEpoch, EMITTER } from "../testing/dead-epoch.ts";
+import { type Scratch, scratch } from "../testing/journal-fixture.ts";
 import { type DrainOptions, drainAbandoned } from "./drain.ts";
 
-const EMITTER = "origin";
 const never = new AbortController().signal;
 
 /** An epoch with three events whose process is gone; returns its path. */
-async function abandoned({ directory }: Scratch): Promise<string> {
-  const emitterPath = join(directory, EMITTER);
-  await nodeFs.makeDirectories(emitterPath);
-  const claim = await claimNumber(nodeFs, emitterPath);
-  const writer = await openEpochWriter({
-    fs: nodeFs,
-    epochPath: claim.path,
-    header: {
-      emitter: EMITTER,
-      epoch: claim.number.toString(16).padStart(32, "0"),
-      epochNumber: claim.number,
-      tenant: EPOCH_INFO.tenant,
-      service: { name: "tickets" },
-      producer: "0.1.0",
-    },
-    clock: systemClock,
-    segmentBytes: 1_000_000,
-    maxWaiting: 100,
-    maxWaitingBytes: 1_000_000,
-    gatherMs: 10,
-    onDurable: () => undefined,
-    onFault: () => undefined,
-  });
-  await Promise.all([1, 2, 3].map(() => writer.append(decision())));
-  await writer.close();
-  await claim.lease.release();
-  return claim.path;
+function abandoned({ directory }: Scratch): Promise<string> {
+  return deadEpoch(join(directory, EMITTER), 3);
 }
 
 interface Told {
