@@ -137,13 +137,14 @@ class Intake implements Component, Consumer<Logs | Decisions> {
 
   /** Events that a connector made: checked when they were made, but for whose they are. */
   async #passOn(batch: Decisions, signal: AbortSignal): Promise<void> {
-    const events = batch.events.filter(({ event }) => this.#tenantFault(event) === undefined);
+    const events: SealedEvent[] = [];
+    const dead: Letter[] = [];
+    for (const one of batch.events) {
+      const reason = this.#tenantFault(one.event);
+      if (reason === undefined) events.push(one);
+      else dead.push({ ...this.#letter(reason), ...original(one.bytes, one.hash) });
+    }
     if (events.length > 0) await this.#next.consume({ ...batch, events }, signal);
-    const strangers = batch.events.filter((one) => !events.includes(one));
-    const dead = strangers.map(({ bytes, hash }) => ({
-      ...this.#letter("tenant_unknown"),
-      ...original(bytes, hash),
-    }));
     await this.#runtime.service.deadLetters.deposit(dead, signal);
   }
 
