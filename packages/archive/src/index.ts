@@ -1,11 +1,6 @@
-export { openArchive } from "./log.ts";
-export type {
-  AppendResult,
-  ArchiveLog,
-  ArchiveOptions,
-  ArchiveStatus,
-  PositionedEvent,
-} from "./log.ts";
+export { openArchive } from "./open-archive.ts";
+export type { AppendResult, ArchiveLog, ArchiveStatus, PositionedEvent } from "./log.ts";
+export type { ArchiveOptions } from "./open-archive.ts";
 export { openArchiveView } from "./view.ts";
 export type { ArchiveView } from "./view.ts";
 export { openIndex } from "./event-index.ts";

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { nodeFs, type JournalFs } from "@countersign/journal";
 import { errorCode, unseal, withheldEvent, type SealedEvent } from "@countersign/model";
 import { expect, test } from "vitest";
-import { openArchive, type ArchiveLog, type ArchiveOptions } from "./log.ts";
+import { type ArchiveLog } from "./log.ts";
+import { openArchive, type ArchiveOptions } from "./open-archive.ts";
 import { openArchiveView, type ArchiveView } from "./view.ts";
 import { createChainMaker, temporaryDirectory } from "./testing/index.ts";
 

@@ -1,7 +1,8 @@
 // Events without a chain: one each by source and id, through batches, restarts and a long log.
 import { findingEvent, type SealedEvent, spanDecision } from "@countersign/model";
 import { expect, test } from "vitest";
-import { openArchive, type ArchiveLog } from "./log.ts";
+import { type ArchiveLog } from "./log.ts";
+import { openArchive } from "./open-archive.ts";
 import { createChainMaker, temporaryDirectory } from "./testing/index.ts";
 
 const open = (directory: string): Promise<ArchiveLog> =>

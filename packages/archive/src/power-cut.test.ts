@@ -2,7 +2,8 @@ import { nodeFs, type JournalFs } from "@countersign/journal";
 import { errorCode, type SealedEvent } from "@countersign/model";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { openArchive, type ArchiveLog } from "./log.ts";
+import { type ArchiveLog } from "./log.ts";
+import { openArchive } from "./open-archive.ts";
 import { createChainMaker, temporaryDirectory } from "./testing/index.ts";
 import { createPowerCutFs, type PowerCutFs } from "./testing/power-cut-fs.ts";
 

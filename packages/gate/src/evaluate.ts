@@ -1,15 +1,13 @@
-import type { IdentityResolver, SubjectToken } from "@countersign/identity";
+import type { SubjectToken } from "@countersign/identity";
 import type { Agent, Check, Human, Reason } from "@countersign/model";
 import type { Budget } from "./budget.ts";
 import type { McpCall } from "./call.ts";
 import type { CheckAnswer, Checker, CheckRequest } from "./check/checker.ts";
-import type { GateClock } from "./clock.ts";
 import { classify } from "./methods.ts";
-import type { Policy } from "./policy/policy.ts";
 import { questionsOf, subjectOf } from "./policy/questions.ts";
 import { type Target, targetsOf } from "./policy/target.ts";
 import type { TaskOwners } from "./tasks.ts";
-import { isStrong, type ResolvedMessages, type Who, whoAsks } from "./who.ts";
+import { isStrong, type Who, whoAsks, type WhoParts } from "./who.ts";
 
 /** The verdict on one call before anything is recorded: the reason, and whoever and whatever was known by then. */
 export interface Evaluation {
@@ -26,14 +24,9 @@ export interface Evaluation {
 }
 
 /** What a gate decides with. */
-export interface Parts {
-  readonly policy: Policy;
-  readonly identity: IdentityResolver;
+export interface Parts extends WhoParts {
   readonly checker: Checker;
   readonly tasks: TaskOwners;
-  /** What identity said of messages that came with a proof. */
-  readonly resolved: ResolvedMessages;
-  readonly clock: GateClock;
 }
 
 /** Decides a guarded, task or unmapped call, in the order of work of contract section 3. */

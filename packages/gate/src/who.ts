@@ -1,4 +1,9 @@
-import type { CallEvidence, IdentityResult, SubjectToken } from "@countersign/identity";
+import type {
+  CallEvidence,
+  IdentityResolver,
+  IdentityResult,
+  SubjectToken,
+} from "@countersign/identity";
 import {
   type Agent,
   type Assurance,
@@ -10,7 +15,16 @@ import {
 import type { Budget } from "./budget.ts";
 import type { McpCall } from "./call.ts";
 import type { GateClock } from "./clock.ts";
-import type { Parts } from "./evaluate.ts";
+import type { Policy } from "./policy/policy.ts";
+
+/** What tells who asks. */
+export interface WhoParts {
+  readonly policy: Policy;
+  readonly identity: IdentityResolver;
+  /** What identity said of messages that came with a proof. */
+  readonly resolved: ResolvedMessages;
+  readonly clock: GateClock;
+}
 
 /** The human and the agent, or the reason why there is none to go on with. */
 export interface Who {
@@ -22,7 +36,7 @@ export interface Who {
 }
 
 /** Identity and the policy's own floor. */
-export async function whoAsks(parts: Parts, call: McpCall, budget: Budget): Promise<Who> {
+export async function whoAsks(parts: WhoParts, call: McpCall, budget: Budget): Promise<Who> {
   const { minimum } = parts.policy.identity;
   const work = resolveOnce(parts, call, budget);
   const result = await budget.race(work).catch((error: unknown) => {
@@ -80,7 +94,11 @@ export type ResolvedMessages = WeakMap<object, ResolvedMessage>;
  * is the same message if proof and params are the very same objects, and then it is who it was; but not for longer than a proof may
  * be used, since a call can wait for minutes behind a server that does not read. Asking again would call the message its own replay.
  */
-async function resolveOnce(parts: Parts, call: McpCall, budget: Budget): Promise<IdentityResult> {
+async function resolveOnce(
+  parts: WhoParts,
+  call: McpCall,
+  budget: Budget,
+): Promise<IdentityResult> {
   const { proof, method } = call;
   const params = call.sentParams ?? call.params;
   if (typeof proof !== "object" || proof === null)

@@ -1,5 +1,5 @@
 import { ASSERTED_ISSUER, type Assurance } from "@countersign/model";
-import type { IdentityResult, ResolverStep } from "./identity.ts";
+import type { IdentityResult, ResolverStep } from "./resolver.ts";
 
 const MAX_SUBJECT_BYTES = 256;
 

@@ -2,12 +2,9 @@ import { createHmac, randomBytes } from "node:crypto";
 import type { RequestListener } from "node:http";
 import { exportSPKI, type JWTPayload } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  createIdentity,
-  type IdentityConfig,
-  type IdentityOptions,
-  type IdentityResult,
-} from "./identity.ts";
+import { createIdentity, type IdentityOptions } from "./identity.ts";
+import type { IdentityConfig } from "./identity-config.ts";
+import type { IdentityResult } from "./resolver.ts";
 import { type TestIssuer, testIssuer, testKey } from "./testing/issuer.ts";
 
 const AUDIENCE = "https://tickets.example/mcp";

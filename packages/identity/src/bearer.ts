@@ -1,6 +1,6 @@
 import { errorCode } from "@countersign/model";
 import type { JWTPayload } from "jose";
-import type { CallEvidence, IdentityResult } from "./identity.ts";
+import type { CallEvidence, IdentityResult } from "./resolver.ts";
 import { isObject } from "./json.ts";
 import { createSubjectToken } from "./subject-token.ts";
 import { audiencesOf, humanOf } from "./token-claims.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDelegation } from "./delegation.ts";
-import type { IdentityResult } from "./identity.ts";
+import type { IdentityResult } from "./resolver.ts";
 import {
   type Changes,
   forge,

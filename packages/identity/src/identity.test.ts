@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Assurance } from "@countersign/model";
-import { createIdentity, type IdentityOptions, type IdentityResult } from "./identity.ts";
+import { createIdentity, type IdentityOptions } from "./identity.ts";
+import type { IdentityResult } from "./resolver.ts";
 
 const never = new AbortController().signal;
 

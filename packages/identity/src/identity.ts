@@ -1,98 +1,21 @@
 import { join } from "node:path";
-import type { Assurance, Human, Logger, Principal } from "@countersign/model";
+import type { Logger } from "@countersign/model";
 import { assertedResolver } from "./asserted.ts";
 import { createBearerResolver } from "./bearer.ts";
 import { createCallProofVerifier } from "./call-proof.ts";
 import type { CredentialSource } from "./credential.ts";
 import { execCredentialSource } from "./exec-credential.ts";
 import { createKeyBoundVerifier } from "./key-bound-jws.ts";
+import type { IdentityConfig } from "./identity-config.ts";
 import type { KeySetOptions } from "./key-set.ts";
 import { createLoginVerifier, type LoginVerifier } from "./login-token.ts";
 import { messageEvidence } from "./message-evidence.ts";
 import { type OsAccount, osUserResolver } from "./os-user.ts";
 import { processCredentialResolver } from "./process-credential.ts";
 import { createReplayGuard, type ReplayGuard } from "./replay.ts";
+import type { CallEvidence, IdentityResolver, IdentityResult, ResolverStep } from "./resolver.ts";
 import { stateDirectory } from "./state-directory.ts";
-import type { SubjectToken } from "./subject-token.ts";
 import { createTrustedIssuers } from "./trusted-issuers.ts";
-
-/** One identity provider whose tokens are believed. */
-export interface IssuerConfig {
-  /** Exact value of `iss`. An https URL, or http on a loopback host. */
-  readonly issuer: string;
-  /** `aud` that a bearer token must carry. Without it, bearer tokens of this issuer are refused. */
-  readonly audience?: string;
-  /** `aud` of the login token behind a call proof; a bearer token is never judged by it. */
-  readonly clients?: readonly string[];
-  /** The signature algorithms believed, asymmetric ones only. The token's own `alg` merely picks one of these. */
-  readonly algorithms: readonly string[];
-  /** Where the keys are; by default what the issuer's discovery document says. */
-  readonly jwksUri?: string;
-}
-
-/** The part of a policy that says who may be believed. */
-export interface IdentityConfig {
-  /** The weakest assurance the policy accepts; `asserted` identities are heard only at `asserted` or `none`. */
-  readonly minimum: Assurance;
-  readonly issuers: readonly IssuerConfig[];
-  /** The policy's `server`: the audience of call proofs and delegations. */
-  readonly server?: string;
-  /** The helper that gives this process the login of its human (stdio only). */
-  readonly process?: { readonly exec: readonly string[] };
-}
-
-/** What came with one call. Nothing self-reported (client name, baggage, unsigned `_meta`) belongs here. */
-export interface CallEvidence {
-  readonly transport: "stdio" | "http";
-  /** The raw token: the `Authorization` header's, or the SDK's `authInfo.token`. */
-  readonly bearer?: string;
-  /** Two different tokens came with the call. */
-  readonly conflictingBearer?: boolean;
-  /** `_meta` member `META_CALL_PROOF` as received; `undefined`: there was none. */
-  readonly proof?: unknown;
-  /** What a proof must be about: the request as it was on the wire. */
-  readonly request?: {
-    readonly method: string;
-    /** May hold `_meta`; it is ignored. */
-    readonly params: unknown;
-    /** Of the `traceparent` in `_meta`. */
-    readonly traceId?: string;
-  };
-}
-
-/** Who is behind a call. *Absent* is no evidence at all; evidence that does not hold is `denied`, never `absent`. */
-export type IdentityResult =
-  | {
-      readonly kind: "human";
-      readonly human: Human;
-      readonly agent?: { readonly id?: string; readonly actors?: readonly Principal[] };
-      /** The token behind the human, where there is one. */
-      readonly subject?: SubjectToken;
-    }
-  | { readonly kind: "absent" }
-  | {
-      readonly kind: "denied";
-      readonly reason:
-        | "identity_invalid"
-        | "identity_not_human"
-        | "identity_conflict"
-        | "identity_replayed";
-    }
-  | { readonly kind: "error"; readonly reason: "identity_unavailable" | "replay_cache_full" };
-
-/** Finds the human behind one call. */
-export interface IdentityResolver {
-  /** Never rejects, but for the caller's abort: it then rejects with the signal's reason. */
-  resolve(evidence: CallEvidence, signal: AbortSignal): Promise<IdentityResult>;
-  /** Lets go of the files of a replay guard that was made here. */
-  close?(): void;
-}
-
-/** One way to find out who asks. `undefined`: no evidence of my kind, ask the next. */
-export type ResolverStep = (
-  evidence: CallEvidence,
-  signal: AbortSignal,
-) => IdentityResult | undefined | Promise<IdentityResult | undefined>;
 
 /** What a test or an unusual host replaces. */
 export interface IdentityOptions extends KeySetOptions {

@@ -1,12 +1,6 @@
-export {
-  type CallEvidence,
-  createIdentity,
-  type IdentityConfig,
-  type IdentityOptions,
-  type IdentityResolver,
-  type IdentityResult,
-  type IssuerConfig,
-} from "./identity.ts";
+export { createIdentity, type IdentityOptions } from "./identity.ts";
+export type { IdentityConfig, IssuerConfig } from "./identity-config.ts";
+export type { CallEvidence, IdentityResolver, IdentityResult } from "./resolver.ts";
 export type { OsAccount } from "./os-user.ts";
 export { currentSubject, runWithSubject, type SubjectToken } from "./subject-token.ts";
 export type { Credential, CredentialSource } from "./credential.ts";

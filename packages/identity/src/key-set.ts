@@ -6,7 +6,7 @@ import {
   type JWSHeaderParameters,
 } from "jose";
 import { readBoundedJson } from "./fetch-json.ts";
-import type { IssuerConfig } from "./identity.ts";
+import type { IssuerConfig } from "./identity-config.ts";
 
 /** Limits of an issuer's key set; the defaults are for production. */
 export interface KeySetOptions {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { IdentityResolver, IdentityResult } from "./identity.ts";
+import type { IdentityResolver, IdentityResult } from "./resolver.ts";
 import { createRecentMap } from "./recent-map.ts";
 import { type TestKey, testKey } from "./testing/issuer.ts";
 import {

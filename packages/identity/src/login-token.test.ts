@@ -19,7 +19,8 @@ import {
   testPair,
   URL_AUDIENCE,
 } from "./testing/login.ts";
-import type { IdentityConfig, IdentityResult } from "./identity.ts";
+import type { IdentityConfig } from "./identity-config.ts";
+import type { IdentityResult } from "./resolver.ts";
 
 const INVALID = { kind: "denied", reason: "identity_invalid" };
 const NOT_HUMAN = { kind: "denied", reason: "identity_not_human" };

@@ -1,6 +1,6 @@
 import { silentLogger } from "@countersign/model";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { IdentityResolver, IdentityResult } from "./identity.ts";
+import type { IdentityResolver, IdentityResult } from "./resolver.ts";
 import { createReplayGuard, type ProofUse, type ReplayGuard } from "./replay.ts";
 import { CALL, type Changes, SALT, type TestLogin, testLogin, testPair } from "./testing/login.ts";
 

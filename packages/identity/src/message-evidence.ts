@@ -1,7 +1,7 @@
 import type { Human } from "@countersign/model";
 import type { BearerResolver } from "./bearer.ts";
 import type { CallProofVerifier, ProvenCall } from "./call-proof.ts";
-import type { CallEvidence, IdentityResult, ResolverStep } from "./identity.ts";
+import type { CallEvidence, IdentityResult, ResolverStep } from "./resolver.ts";
 import type { ReplayGuard } from "./replay.ts";
 import { createSubjectToken, type SubjectToken } from "./subject-token.ts";
 import { orAbort } from "./wait.ts";

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { OS_ISSUER } from "@countersign/model";
-import type { IdentityResult, ResolverStep } from "./identity.ts";
+import type { IdentityResult, ResolverStep } from "./resolver.ts";
 
 /** The account a process runs as. */
 export interface OsAccount {

@@ -3,7 +3,9 @@ import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Credential } from "./credential.ts";
 import { createDelegation } from "./delegation.ts";
-import type { IdentityConfig, IdentityOptions, IdentityResult } from "./identity.ts";
+import type { IdentityOptions } from "./identity.ts";
+import type { IdentityConfig } from "./identity-config.ts";
+import type { IdentityResult } from "./resolver.ts";
 import { type TestHelper, testHelper } from "./testing/credential-helper.ts";
 import {
   type Binding,

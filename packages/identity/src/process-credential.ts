@@ -1,6 +1,6 @@
 import { type Logger, silentLogger } from "@countersign/model";
 import type { Credential, CredentialSource } from "./credential.ts";
-import type { IdentityResult, ResolverStep } from "./identity.ts";
+import type { IdentityResult, ResolverStep } from "./resolver.ts";
 import { provePossession } from "./key-bound-jws.ts";
 import { createLoginReport, type LoginReport } from "./login-report.ts";
 import type { LoginVerifier, VerifiedLogin } from "./login-token.ts";

@@ -1,5 +1,5 @@
 import { decodeJwt, type JWTPayload, errors as joseErrors, jwtVerify } from "jose";
-import type { IssuerConfig } from "./identity.ts";
+import type { IssuerConfig } from "./identity-config.ts";
 import { createKeySet, type KeySet, type KeySetOptions, type Keys } from "./key-set.ts";
 
 const CLOCK_SKEW_SECONDS = 60;

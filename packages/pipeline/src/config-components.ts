@@ -1,7 +1,7 @@
 import { parseComponentId } from "./component-id.ts";
 import { nearestName } from "@countersign/model/document";
 import type { ErrorObject } from "ajv/dist/2020.js";
-import type { ConfigAdvice, Configured } from "./config.ts";
+import type { ConfigAdvice, Configured } from "./configured.ts";
 import type { Expanded } from "./config-expand.ts";
 import { type ConfigPath, type ConfigReport, pathText } from "./config-report.ts";
 import { errorPath, validateSettings } from "./config-schema.ts";

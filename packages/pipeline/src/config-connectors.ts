@@ -1,5 +1,5 @@
 // A connector stands at the end of some pipelines and at the beginning of others.
-import type { ConfiguredPipeline } from "./config.ts";
+import type { ConfiguredPipeline } from "./configured.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigReport } from "./config-report.ts";
 import type { ConnectorSpec } from "./spec.ts";

@@ -1,5 +1,5 @@
 // What goes round in a circle would never end, or is never built.
-import type { Configured, ConfiguredPipeline } from "./config.ts";
+import type { Configured, ConfiguredPipeline } from "./configured.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigReport } from "./config-report.ts";
 import type { ExporterSpec, ReceiverSpec } from "./spec.ts";

@@ -1,6 +1,6 @@
 import { nearestName } from "@countersign/model/document";
 import { parseComponentId } from "./component-id.ts";
-import type { Config, Configured, ConfiguredPipeline } from "./config.ts";
+import type { Config, Configured, ConfiguredPipeline } from "./configured.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigPath, ConfigReport } from "./config-report.ts";
 import { checkConnectors } from "./config-connectors.ts";

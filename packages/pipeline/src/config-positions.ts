@@ -1,5 +1,5 @@
 // A position in a log belongs to one pipeline: what shares it gets a part of the events, or waits for others.
-import type { ConfiguredPipeline } from "./config.ts";
+import type { ConfiguredPipeline } from "./configured.ts";
 import type { CheckedComponents } from "./config-components.ts";
 import type { ConfigReport } from "./config-report.ts";
 

@@ -1,6 +1,6 @@
 // From exporters back to the head of each pipeline.
 import type { Component } from "./component.ts";
-import type { Config, ConfiguredPipeline } from "./config.ts";
+import type { Config, ConfiguredPipeline } from "./configured.ts";
 import type { Consumer, Decisions, Rebuilding, Traces } from "./consumer.ts";
 import { fanout } from "./fanout.ts";
 import type { Host } from "./host.ts";

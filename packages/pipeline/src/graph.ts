@@ -1,7 +1,7 @@
 // A configuration, running. Consumers start before producers; receivers stop first.
 import type { Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
-import type { Config, Configured } from "./config.ts";
+import type { Config, Configured } from "./configured.ts";
 import type { BatchKind, Batches, Consumer } from "./consumer.ts";
 import { buildPipelines, type BuiltPipeline } from "./graph-pipelines.ts";
 import { createHost, type Host } from "./host.ts";

@@ -1,6 +1,6 @@
 import { CountersignError, type Logger } from "@countersign/model";
 import type { Component } from "./component.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./configured.ts";
 import { createHaltNotice } from "./halt-notice.ts";
 import type { LetterBox } from "./letters.ts";
 import type { Metrics } from "./metrics.ts";

@@ -88,13 +88,7 @@ export type { Endpoint } from "./config-schema.ts";
 export { ConfigError, readConfig } from "./config.ts";
 export { readJson } from "./json-document.ts";
 export type { JsonDocument } from "./json-document.ts";
-export type {
-  Config,
-  ConfigAdvice,
-  ConfigSource,
-  Configured,
-  ConfiguredPipeline,
-  LoadedConfig,
-} from "./config.ts";
+export type { ConfigSource, LoadedConfig } from "./config.ts";
+export type { Config, ConfigAdvice, Configured, ConfiguredPipeline } from "./configured.ts";
 export { createGraph } from "./graph.ts";
 export type { Graph, GraphOptions } from "./graph.ts";

@@ -1,4 +1,4 @@
-import type { Config, ConfiguredPipeline } from "./config.ts";
+import type { Config, ConfiguredPipeline } from "./configured.ts";
 
 /**
  * The receivers and exporters that no sender is refused for, as keys of `ServiceHealth.components`: a receiver that keeps its place in a

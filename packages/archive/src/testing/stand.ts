@@ -1,6 +1,7 @@
 import type { SealedEvent } from "@countersign/model";
 import { openIndex, type ArchiveIndex } from "../event-index.ts";
-import { openArchive, type ArchiveLog } from "../log.ts";
+import { type ArchiveLog } from "../log.ts";
+import { openArchive } from "../open-archive.ts";
 import { temporaryDirectory } from "./place.ts";
 
 const PATIENCE_MS = 20_000;

@@ -11,8 +11,11 @@ import {
 import type { CallProof } from "../call-proof.ts";
 import type { Credential } from "../credential.ts";
 import { createDelegation } from "../delegation.ts";
-import { type IdentityConfig, type IdentityResolver, createIdentity } from "../identity.ts";
-import type { IdentityOptions, IdentityResult } from "../identity.ts";
+import { createIdentity } from "../identity.ts";
+import type { IdentityConfig } from "../identity-config.ts";
+import type { IdentityResolver } from "../resolver.ts";
+import type { IdentityOptions } from "../identity.ts";
+import type { IdentityResult } from "../resolver.ts";
 import { nonceCommitment } from "../login-token.ts";
 import { createReplayGuard } from "../replay.ts";
 import { type TestIssuer, type TestKey, testIssuer } from "./issuer.ts";

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { canonicalJson } from "@countersign/model";
 import * as fc from "fast-check";
-import type { CallEvidence } from "../identity.ts";
+import type { CallEvidence } from "../resolver.ts";
 import {
   CALL,
   type Changes,

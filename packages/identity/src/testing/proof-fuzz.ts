@@ -1,6 +1,6 @@
 // Tries what `proof-changes.ts` makes, against a resolver and an issuer that are real.
 import * as fc from "fast-check";
-import type { IdentityResolver, IdentityResult } from "../identity.ts";
+import type { IdentityResolver, IdentityResult } from "../resolver.ts";
 import {
   BINDINGS,
   CALL,

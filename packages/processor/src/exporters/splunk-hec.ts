@@ -13,25 +13,13 @@ import {
   throwIfAborted,
 } from "@countersign/pipeline";
 import type { Format } from "../formats/format.ts";
-import { FORMAT_NAMES, FORMATS, type FormatName } from "../formats/formats.ts";
-import { checkHttpSink, HTTP_SINK_PROPERTIES, type HttpSinkConfig, retryOf } from "./http-sink.ts";
+import { FORMAT_NAMES, FORMATS } from "../formats/formats.ts";
+import { checkHttpSink, HTTP_SINK_PROPERTIES, retryOf } from "./http-sink.ts";
 import { mapEvents } from "./mapped.ts";
 import { Outcome } from "./outcome.ts";
 import { type HecEvent, hecEnvelope } from "./splunk/envelope.ts";
 import { createHecPush, type HecPush } from "./splunk/push.ts";
-
-/** Settings, validated, with defaults. */
-export interface SplunkHecConfig extends HttpSinkConfig {
-  readonly token: string;
-  readonly index?: string;
-  readonly source?: string;
-  readonly sourcetype?: string;
-  readonly format: FormatName;
-  readonly acknowledge: boolean;
-  readonly acknowledge_timeout: string;
-  readonly max_body: string;
-  readonly max_events: number;
-}
+import type { SplunkHecConfig } from "./splunk/settings.ts";
 
 const TEXT = { type: "string", minLength: 1, maxLength: 1024 } as const;
 

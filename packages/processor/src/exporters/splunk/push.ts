@@ -1,6 +1,6 @@
 // Requests to HEC until each event of a batch is taken, refused, or has to wait.
 import { type Acknowledgement, durationMs, type Runtime, sizeBytes } from "@countersign/pipeline";
-import type { SplunkHecConfig } from "../splunk-hec.ts";
+import type { SplunkHecConfig } from "./settings.ts";
 import { createSinkHealth, type SinkHealth } from "../http-failure.ts";
 import { createHttpSink, type HttpSink } from "../http-sink.ts";
 import { cutRequests, deliver, indexesOf, type Verdict } from "../deliver.ts";
