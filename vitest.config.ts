@@ -16,6 +16,9 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "test/pins/**/*.test.ts"],
+          // A machine that does other things as well may take its time; only a test that hangs takes this long.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -26,8 +29,8 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/{e2e,services,chaos,deploy}/**/*.test.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
           maxWorkers: 2,
           // after the unit tests
           sequence: { groupOrder: 1 },

@@ -6,9 +6,7 @@ import { join } from "node:path";
 import { createJournal, type EpochInfo, type Journal } from "@countersign/journal";
 import { draftDecision, type Logger, silentLogger, uuidv7 } from "@countersign/model";
 import { createService, loadConfig, type Service } from "@countersign/processor";
-import { expect, test, vi } from "vitest";
-
-vi.setConfig({ testTimeout: 60_000 });
+import { expect, test } from "vitest";
 
 const EPOCH: EpochInfo = {
   tenant: "acme",

@@ -1,11 +1,9 @@
 // What the service says of itself: its own traces, and its log as JSON. As a process, since an SDK is one per process.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { freePort } from "../free-port.ts";
 import { embeddedHome, startProcessor } from "./processor-process.ts";
-
-vi.setConfig({ testTimeout: 60_000 });
 
 interface SpanSeen {
   readonly name: string;

@@ -80,7 +80,7 @@ describe.skipIf(program === undefined)("Elasticsearch", () => {
   test("the detections find what they must, and nothing else", async () => {
     const held = await detectionsHold(node.engine, await newStream("detections"));
     expect(held).toEqual({ searches: 12, rules: 12 });
-  }, 120_000);
+  });
 
   test("every kind, with the rights of the guide; a replay behind a rollover adds nothing", async () => {
     const stream = await newStream("kinds");

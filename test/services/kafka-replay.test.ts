@@ -194,7 +194,7 @@ describe.skipIf(program === undefined)("replay from Kafka", () => {
     const mistyped = await dlq("list", "--sink", "file/seim");
     expect(mistyped).toMatchObject({ code: 64, out: "" });
     expect(mistyped.err).toMatch(/no exporter file\/seim, .*known: .*file\/siem/);
-  }, 120_000);
+  });
 
   test("a topic that is not there, and no broker, are said in one line", async () => {
     const file = join(directory, "processor.yaml");

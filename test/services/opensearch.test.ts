@@ -65,12 +65,12 @@ describe.skipIf(program === undefined)("OpenSearch", () => {
     expect(denied).toContain('"value":0');
     expect(resource).toContain('"id":"auth0|5f7c8ec7c33c6c004bbafe82"');
     expect(observed).toContain('"value":0');
-  }, 120_000);
+  });
 
   test("the detections find what they must, and nothing else", async () => {
     const held = await detectionsHold(engine, await newStream("detections"));
     expect(held).toEqual({ searches: 12, rules: 12 });
-  }, 120_000);
+  });
 
   test("every kind is taken by the mapping, and found by human, decision and resource", async () => {
     const stream = await newStream("kinds");

@@ -185,7 +185,7 @@ test("pages join without a gap or a repetition, also when time stands still", as
   expect(() => place.index.query({}, { cursor: "1; DROP TABLE decisions" })).toThrow("cursor");
 });
 
-test("a search that finds little says where to go on", { timeout: 60_000 }, async () => {
+test("a search that finds little says where to go on", async () => {
   await using place = await openArchiveStand();
   const chain = createChainMaker("many", START_MS);
   const needle = chain.decision({ human: BOB });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { createCallProver } from "@countersign/identity";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type TestHelper, testHelper } from "../../identity/src/testing/credential-helper.ts";
 import { CLIENT, SERVER, type TestLogin, testLogin } from "../../identity/src/testing/login.ts";
 import type { McpCall } from "./call.ts";
@@ -16,9 +16,6 @@ import {
   type TestGateOptions,
   toolCall,
 } from "./testing/gate.ts";
-
-// Real child processes: a busy machine may take its time.
-vi.setConfig({ testTimeout: 30_000 });
 
 const SUBJECT = "auth0|5f7c";
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -7,9 +7,6 @@ import { execCredentialSource, type ExecCredentialOptions } from "./exec-credent
 import { type TestHelper, testHelper } from "./testing/credential-helper.ts";
 import { testPair } from "./testing/login.ts";
 
-// Real child processes: a busy machine may take its time.
-vi.setConfig({ testTimeout: 30_000 });
-
 const AUDIENCE = "urn:mcp:tickets";
 const SECRET = "eyJ-this-is-the-token";
 const never = new AbortController().signal;

@@ -21,9 +21,6 @@ import {
   URL_AUDIENCE,
 } from "./testing/login.ts";
 
-// Real child processes: a busy machine may take its time.
-vi.setConfig({ testTimeout: 30_000 });
-
 let login: TestLogin;
 let helper: TestHelper;
 

@@ -1,9 +1,6 @@
 import { createHash } from "node:crypto";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { KEY_WORDS, KeyTable } from "./replay-table.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const MIB = 1024 * 1024;
 

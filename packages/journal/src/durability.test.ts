@@ -1,12 +1,9 @@
 // Durable means: fdatasync has returned, and so have those of the names that lead to the bytes.
 import { join } from "node:path";
 import { type StartEvent, type StopEvent, verifyChain } from "@countersign/model";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createFaultyFs } from "./testing/faulty-fs.ts";
 import { decision, eventually, scratch, soon } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 test("append does not resolve before fdatasync has", async () => {
   using s = scratch();

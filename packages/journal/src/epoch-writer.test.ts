@@ -1,13 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "./clock.ts";
 import { type EpochWriter, openEpochWriter } from "./epoch-writer.ts";
 import { createFaultyFs, type FaultyFs } from "./testing/faulty-fs.ts";
 import { decision, EPOCH_INFO, type Scratch, scratch } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const EPOCH = "8ca74318d50c4c1be14ceba89d191e69";
 

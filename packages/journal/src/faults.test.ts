@@ -1,13 +1,10 @@
 // Operations of a small life fail, once or for good, with several errors. Whatever happens: what a caller was told is on
 // the disk stays there, no number is used twice, and nothing is thrown outside a promise. A sample here; every operation
 // with every error is in test/chaos.
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createFaultyFs, failNth } from "./testing/faulty-fs.ts";
 import { decision, scratch, soon, startOf } from "./testing/journal-fixture.ts";
 import { countCalls, ERRNOS, live, problemsAfter } from "./testing/journal-life.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 test("one operation fails", async () => {
   const total = await countCalls();

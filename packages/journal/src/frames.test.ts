@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { crc32c } from "./crc32c.ts";
 import {
   decodeFrame,
@@ -9,9 +9,6 @@ import {
   HEADER_MAGIC,
   MAX_FRAME_BODY_BYTES,
 } from "./frames.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const body = fc.uint8Array({ maxLength: 200 });
 const seq = fc.maxSafeNat();

@@ -1,11 +1,8 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { follow, listEpochs, readEpoch } from "./inspect.ts";
 import { createFaultyFs } from "./testing/faulty-fs.ts";
 import { decision, eventually, scratch, soon } from "./testing/journal-fixture.ts";
 import { join } from "node:path";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 test("epochs are listed with what is known of them, and read back", async () => {
   using s = scratch();

@@ -1,12 +1,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type StartEvent, verifyChain } from "@countersign/model";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createFaultyFs } from "./testing/faulty-fs.ts";
 import { decision, EPOCH_INFO, eventually, scratch, soon } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 test("an epoch begins with start, ends with stop, and its chain holds", async () => {
   using s = scratch();

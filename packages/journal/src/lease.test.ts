@@ -1,14 +1,11 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { nodeFs } from "./fs.ts";
 import { acquireLease, isHeld, LEASE_STALE_MS } from "./lease.ts";
 import { processState, thisProcess } from "./process-identity.ts";
 import { decision, type Scratch, scratch, soon } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const LINUX = process.platform === "linux";
 

@@ -2,15 +2,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type LostEvent, sha256Hex, type StartEvent, verifyChain } from "@countersign/model";
 import * as fc from "fast-check";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { encodeFrame, HEADER_MAGIC } from "./frames.ts";
 import { nodeFs } from "./fs.ts";
 import { createEpochReader, type SeqRange } from "./epoch-reader.ts";
 import { scanEpoch } from "./settle.ts";
 import { decision, type Scratch, scratch, soon, startOf } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 type Files = ReadonlyMap<string, Buffer>;
 

@@ -1,11 +1,8 @@
 // Events that nobody waits for: sealed in their place at once, and on the disk with the next one that somebody waits for.
 import { verifyChain } from "@countersign/model";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createFaultyFs, type FaultyFs } from "./testing/faulty-fs.ts";
 import { decision, scratch, soon } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const NEVER = { reserveBytes: 0, gatherMs: 3_600_000 };
 const RELAXED = { relaxed: true };

@@ -1,13 +1,10 @@
 // Every damage is named with its file and offset, and nothing is changed by looking.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { encodeFrame, HEADER_MAGIC, RECORD_MAGIC } from "./frames.ts";
 import { decision, type Scratch, scratch, soon } from "./testing/journal-fixture.ts";
 import { type JournalFinding, verifyJournal } from "./verify.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 const EPOCH = "origin/0000000001";
 

@@ -205,7 +205,7 @@ test("what a destination sends back of our credentials and of events is said now
   const receipts = linesIn(join(directory, "receipts"));
   expect(scanOfAll().found([heard, ...letters, ...receipts].join("\n"))).toEqual([]);
   expect([heard, ...metadata].join("\n")).not.toContain(IN_EVENTS);
-}, 120_000);
+});
 
 function linesIn(directory: string): readonly string[] {
   return readdirSync(directory).flatMap((file) =>

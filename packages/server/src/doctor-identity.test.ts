@@ -1,5 +1,5 @@
 import { loadPolicy } from "@countersign/gate";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type TestHelper, testHelper } from "../../identity/src/testing/credential-helper.ts";
 import {
   CLIENT,
@@ -11,9 +11,6 @@ import {
 } from "../../identity/src/testing/login.ts";
 import { examineIdentity } from "./doctor-identity.ts";
 import type { Finding } from "./doctor.ts";
-
-// Real child processes: a busy machine may take its time.
-vi.setConfig({ testTimeout: 30_000 });
 
 let login: TestLogin;
 let helper: TestHelper;

@@ -1,11 +1,8 @@
 // What the shipper must not do to the process it lives in.
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createFaultyFs } from "../testing/faulty-fs.ts";
 import { decision, eventually, scratch, soon } from "../testing/journal-fixture.ts";
 import { startOtlpReceiver } from "../testing/otlp-receiver.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 test("what is not durable yet is not shipped", async () => {
   using s = scratch();

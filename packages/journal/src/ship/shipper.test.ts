@@ -1,7 +1,7 @@
 // Against a strict receiver over real connections: whatever it does, nothing is lost and the order is kept.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import {
   decision,
   EPOCH_INFO,
@@ -13,9 +13,6 @@ import {
 import { createFaultyFs } from "../testing/faulty-fs.ts";
 import { type OtlpReceiver, type Reply, startOtlpReceiver } from "../testing/otlp-receiver.ts";
 import type { Journal } from "../api.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 function seqs(receiver: OtlpReceiver, epoch?: string): number[] {
   return receiver.events(epoch).map((event) => event.seq);

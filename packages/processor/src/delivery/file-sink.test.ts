@@ -72,7 +72,7 @@ service:
 }
 
 // A disk, and whoever else works on this machine, may take their time.
-describe("a file as a sink", { timeout: 60_000 }, () => {
+describe("a file as a sink", () => {
   test.each(["native", "ocsf", "ecs", "cef", "leef"])(
     "%s: nothing is missing and nothing sent again; what was lost is put beside, and counts",
     async (format) => {

@@ -86,7 +86,7 @@ const decisionsOf = (all: readonly SealedEvent[]): readonly SealedEvent[] =>
   all.filter(({ event }) => event.type.endsWith("decision.v1"));
 
 // A disk, and whoever else works on this machine, may take their time.
-describe("reconcile", { timeout: 60_000 }, () => {
+describe("reconcile", () => {
   test("0 missing, when everything was delivered: every receipt is made anew and every id asked for", async () => {
     const { check } = await world();
     const found = await check();

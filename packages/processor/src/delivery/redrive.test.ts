@@ -96,7 +96,7 @@ service:
 }
 
 // A disk, and whoever else works on this machine, may take their time.
-describe("redrive", { timeout: 60_000 }, () => {
+describe("redrive", () => {
   test("letters are counted by reason, component and sink", async () => {
     const { config } = await world();
     const list = await listLetters(config, {}, SIGNAL);

@@ -79,7 +79,7 @@ service:
 const all = { offsets: [{ partition: 0, first: 0n, last: 1399n }] };
 
 // A disk, and whoever else works on this machine, may take their time.
-describe("replay", { timeout: 60_000 }, () => {
+describe("replay", () => {
   test("what is there is not sent again, what is missing is, and each range has its receipt", async () => {
     const { shelf, replay, receipts } = await world();
     const first = await replay({

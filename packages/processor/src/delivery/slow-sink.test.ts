@@ -8,7 +8,7 @@ import { sealedEvents } from "../testing/events.ts";
 import { scratch, SIGNAL } from "../testing/exporters.ts";
 import { configWith, createShelf } from "../testing/shelf.ts";
 
-describe("a slow sink", { timeout: 60_000 }, () => {
+describe("a slow sink", () => {
   test("delays nobody else, holds one batch, and goes on where it was", async () => {
     const directory = scratch();
     const events = sealedEvents(3000);

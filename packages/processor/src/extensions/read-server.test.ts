@@ -138,4 +138,4 @@ test("a reader that says nothing is cut off, and others are answered meanwhile",
   expect((await at.ask("/live"))[0]).toBe(200);
   idle.resume();
   await closed;
-}, 15_000);
+});

@@ -62,7 +62,7 @@ test("true chains: nothing is found but epochs that died and that nobody account
   }
   expect(crashes).toBeGreaterThan(1000);
   expect(complete).toBeGreaterThan(20);
-}, 30_000);
+});
 
 test("what is found in two lives, or when the log is read again, is what is found in one: by the same words", () => {
   let told = 0;
