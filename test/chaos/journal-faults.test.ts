@@ -42,7 +42,7 @@ const SEEDS = LONG ? [1, 68, 70, 92, 145] : [68];
 test.each(SEEDS)(
   "every operation of seed %i fails once, with each of five errors",
   {
-    timeout: LONG ? 1_800_000 : 300_000,
+    timeout: LONG ? 1_800_000 : 900_000,
   },
   async (seed) => {
     let runs = 0;

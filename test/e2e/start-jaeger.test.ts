@@ -13,7 +13,7 @@ import { needlesOf, searchBytes } from "./leak-search.ts";
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(root, "packages", "cli", "bin", "countersign.js");
 const jaeger = findTool("jaeger");
-const DEADLINE_MS = 90_000;
+const DEADLINE_MS = 240_000;
 
 let home: string;
 let server: ChildProcess | undefined;
