@@ -33,8 +33,7 @@ export {
   type EpochInfo,
   type JournalLimits,
   type JournalOptions,
-  type ShipOptions,
-  type ShipTls,
 } from "./options.ts";
+export type { ShipOptions, ShipTls } from "./ship/ship-options.ts";
 export { shipAll, type ShipAllOptions } from "./ship/ship-all.ts";
 export { type JournalFinding, type JournalVerification, verifyJournal } from "./verify.ts";

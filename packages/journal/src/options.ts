@@ -9,6 +9,7 @@ import type {
 import type { Clock } from "./clock.ts";
 import type { JournalFs } from "./fs.ts";
 import type { Poster } from "./ship/post.ts";
+import type { ShipOptions } from "./ship/ship-options.ts";
 
 /** What the `start` event of each epoch says of this emitter. Read when an epoch opens, so late knowledge gets in. */
 export interface EpochInfo {
@@ -48,25 +49,6 @@ export const DEFAULT_LIMITS: JournalLimits = {
   diskBytes: 1024 * 1024 * 1024,
   reserveBytes: 256 * 1024,
 };
-
-/** Where sealed events go. */
-export interface ShipOptions {
-  /** Base URL of an OTLP/HTTP receiver, `http:` or `https:`; `/v1/logs` is added. */
-  readonly endpoint: string;
-  /** Sent with every request, for instance `authorization`. Never logged. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** For `https:`. Absent: the authorities that Node trusts, and no client certificate. */
-  readonly tls?: ShipTls;
-}
-
-/** PEM files, read again every 10 s. A certificate and its key come together. */
-export interface ShipTls {
-  /** Authorities of the receiver's certificate, instead of those that Node trusts. */
-  readonly caFile?: string;
-  /** Who the sender is (mTLS). */
-  readonly certFile?: string;
-  readonly keyFile?: string;
-}
 
 /** What a journal needs. */
 export interface JournalOptions {

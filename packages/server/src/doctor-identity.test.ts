@@ -10,7 +10,7 @@ import {
   URL_AUDIENCE,
 } from "../../identity/src/testing/login.ts";
 import { examineIdentity } from "./doctor-identity.ts";
-import type { Finding } from "./doctor.ts";
+import type { Finding } from "./doctor-finding.ts";
 
 let login: TestLogin;
 let helper: TestHelper;

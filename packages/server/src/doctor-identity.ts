@@ -7,7 +7,7 @@ import {
   type IdentityResult,
 } from "@countersign/identity";
 import { assuranceAtLeast, errorCode, type Human } from "@countersign/model";
-import type { Finding } from "./doctor.ts";
+import type { Finding } from "./doctor-finding.ts";
 
 /** Where to look. */
 export interface IdentityExamination {

@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Finding, examine, examineNode } from "./doctor.ts";
+import { examine, examineNode } from "./doctor.ts";
+import type { Finding } from "./doctor-finding.ts";
 
 let directory: string;
 beforeEach(() => {

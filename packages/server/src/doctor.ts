@@ -4,24 +4,11 @@ import { type Policy, createChecker, loadPolicy } from "@countersign/gate";
 import { stateDirectory } from "@countersign/identity";
 import { type EmitterUse, emitterUses, listEpochs } from "@countersign/journal";
 import { errorCode } from "@countersign/model";
+import type { Finding } from "./doctor-finding.ts";
 import { examineIdentity } from "./doctor-identity.ts";
 import { installedSdks, programIn } from "./sdk-copies.ts";
 
-/** One thing that was looked at. `fix` says what to do about it. */
-export interface Finding {
-  readonly id:
-    | "node"
-    | "sdk"
-    | "journal"
-    | "policy"
-    | "identity"
-    | "checker"
-    | "clock"
-    | "processor";
-  readonly level: "ok" | "warn" | "fail";
-  readonly message: string;
-  readonly fix?: string;
-}
+export type { Finding } from "./doctor-finding.ts";
 
 /** What to look at. */
 export interface DoctorOptions {

@@ -2,7 +2,7 @@
 // told to let the process end.
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { CountersignError } from "@countersign/model";
-import type { ShipOptions } from "../options.ts";
+import type { ShipOptions } from "./ship-options.ts";
 import { withoutTracing } from "./suppress-tracing.ts";
 import { createTlsFiles, type TlsFiles } from "./tls-files.ts";
 

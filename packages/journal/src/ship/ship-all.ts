@@ -2,7 +2,7 @@
 // gone, and for whoever wants the disk free before it is thrown away.
 import { CountersignError, type Logger, stderrLogger } from "@countersign/model";
 import { type JournalFs, nodeFs } from "../fs.ts";
-import type { ShipOptions } from "../options.ts";
+import type { ShipOptions } from "./ship-options.ts";
 import { drainAbandoned } from "./drain.ts";
 import { createPoster } from "./post.ts";
 import { createSender, type Sender } from "./sender.ts";

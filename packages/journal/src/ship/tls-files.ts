@@ -1,7 +1,7 @@
 // Whom the shipper trusts and who it is, as PEM files: read when it is made, and again while it runs, since certificates are renewed.
 import { readFileSync } from "node:fs";
 import { CountersignError } from "@countersign/model";
-import type { ShipTls } from "../options.ts";
+import type { ShipTls } from "./ship-options.ts";
 
 /** Texts for a TLS connection. */
 export interface TlsTexts {
