@@ -1,7 +1,7 @@
 // Taking an epoch number: gapless per emitter, by an exclusive mkdir (contract, section 1). The number of an epoch that
 // died before its first event was durable is taken over, so that no hole appears which means nothing.
 import { dirname, join } from "node:path";
-import type { Logger } from "@countersign/model";
+import { CountersignError, type Logger } from "@countersign/model";
 import { type EndRecord, readEnd, writeEnd } from "./end-record.ts";
 import { type JournalFs, systemCode } from "./fs.ts";
 import { acquireLease, isHeld, type Lease } from "./lease.ts";
@@ -11,6 +11,7 @@ import {
   listEpochNumbers,
   listOrNone,
   listSegments,
+  MAX_EPOCH_NUMBER,
   segmentPath,
 } from "./layout.ts";
 import { settleEpoch } from "./settle.ts";
@@ -119,7 +120,7 @@ async function settle(
 /** Takes the next free number. */
 export async function claimNumber(fs: JournalFs, emitterPath: string): Promise<Claim> {
   let number = ((await listEpochNumbers(fs, emitterPath)).at(-1) ?? 0) + 1;
-  for (let round = 0; round < MAX_ROUNDS; round++, number++) {
+  for (let round = 0; round < MAX_ROUNDS && number <= MAX_EPOCH_NUMBER; round++, number++) {
     const path = epochDirectory(emitterPath, number);
     try {
       await fs.makeDirectory(path);
@@ -132,7 +133,11 @@ export async function claimNumber(fs: JournalFs, emitterPath: string): Promise<C
     if (lease === undefined) continue;
     return { number, path, lease };
   }
-  throw new Error("journal: no free epoch number; is another process making epochs in a loop?");
+  throw new CountersignError(
+    "CONFIG_INVALID",
+    "journal: no free epoch number; is another process making epochs in a loop, or does a directory have the last one? " +
+      "Run countersign journal verify, and move away what is not the journal's.",
+  );
 }
 
 /**

@@ -207,6 +207,7 @@ class SegmentedEpochWriter implements EpochWriter {
       await this.rollIfFull(batch);
       await appendAll(this.open.file, batch.bytes);
       await this.open.file.datasync();
+      if (!(await this.open.file.isNamed())) throw gone();
     } catch (error) {
       this.fail(error, batch);
       return;
@@ -267,6 +268,11 @@ class SegmentedEpochWriter implements EpochWriter {
     this.fault = new CountersignError("UNAVAILABLE", "journal: the epoch was closed");
     await this.open.file.close().catch(() => undefined);
   }
+}
+
+/** The directory was deleted under us: the descriptor still takes everything, for nobody. */
+function gone(): Error {
+  return Object.assign(new Error("the segment was deleted"), { code: "ENOENT" });
 }
 
 /** Makes the first segment, durably, and the writer over it. Rejects with the system error. */

@@ -16,6 +16,8 @@ export interface JournalFile {
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
   size(): Promise<number>;
+  /** Whether it still has a name. What is written to a file that was deleted goes with the process. */
+  isNamed(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -54,7 +56,14 @@ export interface JournalFs {
   filesystemType(path: string): Promise<number>;
 }
 
-const FLAGS: Record<OpenMode, string> = { read: "r", update: "r+", create: "ax+" };
+const { O_RDONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL } = fs.constants;
+/** Files of the journal are never links, and nothing in their place is waited for. Windows has neither flag. */
+const NOT_ANOTHER = (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
+const FLAGS: Record<OpenMode, number> = {
+  read: O_RDONLY | NOT_ANOTHER,
+  update: O_RDWR | NOT_ANOTHER,
+  create: O_RDWR | O_APPEND | O_CREAT | O_EXCL,
+};
 /** Systems on which a directory cannot be opened, and renames are durable without it. */
 const NO_DIRECTORY_SYNC = process.platform === "win32";
 
@@ -98,6 +107,7 @@ function nodeFile(fd: number): JournalFile {
     datasync: () => done((cb) => fs.fdatasync(fd, cb)),
     sync: () => done((cb) => fs.fsync(fd, cb)),
     truncate: (size) => done((cb) => fs.ftruncate(fd, size, cb)),
+    isNamed: () => atOnce(() => fs.fstatSync(fd).nlink > 0),
     size: async () => (await call<fs.Stats>((cb) => fs.fstat(fd, cb))).size,
     close: () => done((cb) => fs.close(fd, cb)),
   };

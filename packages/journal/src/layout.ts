@@ -12,6 +12,8 @@ import type { JournalFs } from "./fs.ts";
 import { systemCode } from "./fs.ts";
 
 const NUMBER_DIGITS = 10;
+/** The last one that has a name. */
+export const MAX_EPOCH_NUMBER = 9_999_999_999;
 const SEGMENT_DIGITS = 8;
 const SEGMENT_NAME = /^(\d{8})\.wal$/;
 const EPOCH_NAME = /^\d{10}$/;
@@ -36,12 +38,19 @@ export function segmentPath(epochPath: string, index: number): string {
   return join(epochPath, `${String(index).padStart(SEGMENT_DIGITS, "0")}.wal`);
 }
 
-/** Names in a directory; none if it does not exist. */
+/** What a path answers that leads to no directory: nothing there, a file, links in a circle. */
+export const NO_DIRECTORY: ReadonlySet<string | undefined> = new Set([
+  "ENOENT",
+  "ENOTDIR",
+  "ELOOP",
+]);
+
+/** Names in a directory; none if there is no directory. */
 export async function listOrNone(fs: JournalFs, path: string): Promise<string[]> {
   try {
     return await fs.list(path);
   } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return [];
+    if (NO_DIRECTORY.has(systemCode(error))) return [];
     throw error;
   }
 }

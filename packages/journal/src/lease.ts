@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type JournalFs, systemCode } from "./fs.ts";
-import { listOrNone } from "./layout.ts";
+import { listOrNone, NO_DIRECTORY } from "./layout.ts";
 import { type ProcessIdentity, processState, thisProcess } from "./process-identity.ts";
 import { createExclusive, readJson } from "./whole-file.ts";
 
@@ -78,8 +78,8 @@ export async function acquireLease(fs: JournalFs, epochPath: string): Promise<Le
   try {
     if (!(await createExclusive(fs, path, { text, durable: false }))) return undefined;
   } catch (error) {
-    // Drained and removed meanwhile.
-    if (systemCode(error) === "ENOENT") return undefined;
+    // Drained and removed meanwhile; or what has the name of an epoch is no directory.
+    if (NO_DIRECTORY.has(systemCode(error))) return undefined;
     throw error;
   }
   const others = (await findLeases(fs, epochPath)).filter(

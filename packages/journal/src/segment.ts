@@ -4,6 +4,7 @@ import { CountersignError } from "@countersign/model";
 import { decodeFrame, encodeFrame, HEADER_MAGIC } from "./frames.ts";
 import type { JournalFile, JournalFs } from "./fs.ts";
 import { segmentPath } from "./layout.ts";
+import { isCount, isHex } from "./shape.ts";
 import { appendAll } from "./whole-file.ts";
 
 /**
@@ -70,7 +71,7 @@ export async function readHeader(
   if (typeof frame !== "object") return undefined;
   const header = parseHeader(frame.body);
   if (header === undefined) return undefined;
-  if (header.format !== SEGMENT_FORMAT) {
+  if (header === "other") {
     throw new CountersignError(
       "UNAVAILABLE",
       "journal: an epoch was written by another version of the product; that version can ship it",
@@ -79,10 +80,29 @@ export async function readHeader(
   return { header, end: frame.end };
 }
 
-function parseHeader(body: Uint8Array): SegmentHeader | undefined {
+/** What the body of a header frame says; `other`: of another version. Undefined: nothing that the journal writes. */
+export function parseHeader(body: Uint8Array): SegmentHeader | "other" | undefined {
+  let value: unknown;
   try {
-    return JSON.parse(Buffer.from(body).toString("utf8")) as SegmentHeader;
+    value = JSON.parse(Buffer.from(body).toString("utf8"));
   } catch {
     return undefined;
   }
+  if (typeof value !== "object" || value === null) return undefined;
+  const header = value as Partial<Record<keyof SegmentHeader, unknown>>;
+  if (header.format !== SEGMENT_FORMAT) return "other";
+  return isHeader(header) ? (value as SegmentHeader) : undefined;
+}
+
+function isHeader(header: Partial<Record<keyof SegmentHeader, unknown>>): boolean {
+  const { emitter, epoch, epochNumber, segment, firstSeq, prev, tenant, service } = header;
+  const texts = typeof emitter === "string" && typeof tenant === "string";
+  const numbers = isCount(epochNumber) && isCount(segment) && isCount(firstSeq);
+  return texts && numbers && isHex(epoch, 32) && isHex(prev, 64) && isService(service);
+}
+
+function isService(value: unknown): boolean {
+  return (
+    typeof value === "object" && value !== null && "name" in value && typeof value.name === "string"
+  );
 }

@@ -1,13 +1,13 @@
 // Recovery of an epoch whose process is gone: read all of it once, cut a torn tail, say what is unreadable.
 import { dirname } from "node:path";
-import { kindOf, type Logger, sha256Hex } from "@countersign/model";
+import { CountersignError, kindOf, type Logger, sha256Hex } from "@countersign/model";
 import {
   createEpochReader,
   type JournalRecord,
   type SeqRange,
   type TornTail,
 } from "./epoch-reader.ts";
-import type { EndRecord } from "./end-record.ts";
+import { type EndRecord, isEndRecord } from "./end-record.ts";
 import type { JournalFs } from "./fs.ts";
 import { listSegments, segmentPath } from "./layout.ts";
 import type { SegmentHeader } from "./segment.ts";
@@ -72,7 +72,7 @@ export async function settleEpoch(
       ranges: scan.lost.length,
     });
   }
-  return {
+  const end = {
     emitter: chain.emitter,
     epoch: chain.epoch,
     epochNumber: scan.header?.epochNumber ?? 0,
@@ -81,7 +81,9 @@ export async function settleEpoch(
     hash: sha256Hex(scan.last.body),
     end: corrupt ? "corrupt" : kindOf(event.type) === "stop" ? "stop" : "no_stop",
     lost: scan.lost,
-  };
+  } as const;
+  if (isEndRecord(end)) return end;
+  throw new CountersignError("UNAVAILABLE", "journal: an epoch ends in what is no event of ours");
 }
 
 /**

@@ -5,7 +5,7 @@ import { sha256Hex, unseal } from "@countersign/model";
 import { isEmitter } from "./emitter.ts";
 import { type EndRecord, readEnd } from "./end-record.ts";
 import { decodeFrame, findFrame, HEADER_MAGIC } from "./frames.ts";
-import { type JournalFs, nodeFs } from "./fs.ts";
+import { type JournalFs, nodeFs, systemCode } from "./fs.ts";
 import {
   emitterDirectory,
   epochDirectory,
@@ -14,11 +14,12 @@ import {
   segmentPath,
 } from "./layout.ts";
 import { isHeld } from "./lease.ts";
-import type { SegmentHeader } from "./segment.ts";
+import { parseHeader } from "./segment.ts";
 import { readCursor } from "./ship/cursor.ts";
 
 /** Larger files are not ours: a segment ends at some MiB. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
+const OF_ANOTHER_KIND: ReadonlySet<string | undefined> = new Set(["EISDIR", "ENOTDIR", "ELOOP"]);
 const EPOCH_NAME = /^\d{10}$/;
 const OURS_IN_EPOCH = /^(\d{8}\.wal|cursor|end|lease\.\d{1,9}|.*\.tmp)$/;
 
@@ -86,26 +87,33 @@ class Verification implements JournalVerification {
         if (name !== "reserve") this.#find("foreign", join(path, name), 0, "not the journal's");
         continue;
       }
-      await this.#epoch(epochDirectory(path, Number(name)), emitter, Number(name));
+      const epoch = epochDirectory(path, Number(name));
+      await this.#unlessForeign(epoch, () => this.#epoch(epoch, emitter, Number(name)));
+    }
+  }
+
+  /** Directories where files should be, files where directories should be, links: they are not the journal's. */
+  async #unlessForeign(path: string, look: () => Promise<void>): Promise<void> {
+    try {
+      await look();
+    } catch (error) {
+      const code = systemCode(error);
+      if (!OF_ANOTHER_KIND.has(code)) throw error;
+      this.#find("foreign", path, 0, `not what the journal puts there (${code})`);
     }
   }
 
   async #epoch(path: string, emitter: string, number: number): Promise<void> {
+    if ((await this.#fs.info(path))?.directory !== true) {
+      return this.#find("foreign", path, 0, "not a directory");
+    }
     this.epochs += 1;
     const names = await listOrNone(this.#fs, path);
     for (const name of names.filter((each) => !OURS_IN_EPOCH.test(each)).toSorted()) {
       this.#find("foreign", join(path, name), 0, "not the journal's");
     }
     const live = await isHeld(this.#fs, path);
-    const acknowledged = (await readCursor(this.#fs, path)) ?? 0;
-    if (names.includes("cursor") && acknowledged === 0) {
-      this.#find(
-        "corrupt",
-        join(path, "cursor"),
-        0,
-        "unreadable: what it says was shipped is shipped again",
-      );
-    }
+    const acknowledged = names.includes("cursor") ? await this.#cursor(path) : 0;
     const end = await readEnd(this.#fs, path);
     if (names.includes("end") && end === undefined) {
       this.#find("corrupt", join(path, "end"), 0, "unreadable: how the epoch ended is not known");
@@ -117,12 +125,24 @@ class Verification implements JournalVerification {
       const expected = before === undefined ? index : before + 1;
       if (expected !== index) this.#missing(segmentPath(path, expected), acknowledged, chain);
       const last = at === indexes.length - 1;
-      await this.#segment(
-        { path: segmentPath(path, index), emitter, number, index, last, live },
-        chain,
-      );
+      const segment = { path: segmentPath(path, index), emitter, number, index, last, live };
+      await this.#unlessForeign(segment.path, () => this.#segment(segment, chain));
     }
     this.#checkEnd(path, end, chain, acknowledged);
+    if (!live && acknowledged > (chain.next ?? acknowledged)) {
+      this.#find("corrupt", join(path, "cursor"), 0, "it says that more was shipped than there is");
+    }
+  }
+
+  async #cursor(path: string): Promise<number> {
+    let acknowledged = 0;
+    const cursor = join(path, "cursor");
+    await this.#unlessForeign(cursor, async () => {
+      acknowledged = (await readCursor(this.#fs, path)) ?? 0;
+      if (acknowledged > 0) return;
+      this.#find("corrupt", cursor, 0, "unreadable: what it says was shipped is shipped again");
+    });
+    return acknowledged;
   }
 
   #missing(path: string, acknowledged: number, chain: ChainState): void {
@@ -189,10 +209,14 @@ class Verification implements JournalVerification {
       if (!torn) this.#find("corrupt", segment.path, 0, "the segment's header is unreadable");
       return 0;
     }
-    const header = headerOf(frame.body);
-    if (header === undefined || header.format !== 1) {
+    const header = parseHeader(frame.body);
+    if (header === "other") {
       this.#find("unknown", segment.path, 0, "written by another version; not looked at");
       return "leave";
+    }
+    if (header === undefined) {
+      this.#find("corrupt", segment.path, 0, "a valid checksum, and no header of a segment");
+      return frame.end;
     }
     const { emitter, epochNumber, segment: index, epoch, firstSeq, prev } = header;
     const place =
@@ -263,14 +287,4 @@ interface SegmentPlace {
   readonly index: number;
   readonly last: boolean;
   readonly live: boolean;
-}
-
-function headerOf(
-  body: Uint8Array,
-): (Omit<SegmentHeader, "format"> & { format: number }) | undefined {
-  try {
-    return JSON.parse(Buffer.from(body).toString("utf8")) as SegmentHeader;
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,8 @@ import { CountersignError } from "@countersign/model";
 import { type JournalFile, type JournalFs, systemCode } from "./fs.ts";
 
 const MAX_BYTES = 65_536;
+/** A directory or a link where a file of ours would be. */
+const NO_FILE: ReadonlySet<string | undefined> = new Set(["EISDIR", "ELOOP", "EMLINK"]);
 
 /** Writes all of `bytes` to a file opened for appending: a short write goes on where it stopped. */
 export async function appendAll(file: JournalFile, bytes: Uint8Array): Promise<void> {
@@ -44,7 +46,10 @@ export async function readJson(
   fs: JournalFs,
   path: string,
 ): Promise<Record<string, unknown> | undefined> {
-  const bytes = await readWhole(fs, path);
+  const bytes = await readWhole(fs, path).catch((error: unknown) => {
+    if (NO_FILE.has(systemCode(error))) return undefined;
+    throw error;
+  });
   if (bytes === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(bytes.toString("utf8"));

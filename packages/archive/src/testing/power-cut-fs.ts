@@ -180,6 +180,7 @@ class MemoryFs implements PowerCutFs {
         inode.current = Buffer.from(inode.current.subarray(0, size));
       },
       size: async () => inode.current.length,
+      isNamed: () => Promise.resolve(true),
       close: async () => undefined,
     };
   }

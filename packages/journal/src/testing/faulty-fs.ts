@@ -5,7 +5,7 @@ import { type JournalFile, type JournalFs, nodeFs } from "../fs.ts";
 /** Every operation of the port, under the name that a plan sees. */
 export type Operation =
   | keyof JournalFs
-  | Exclude<keyof JournalFile, "size" | "close">
+  | Exclude<keyof JournalFile, "size" | "isNamed" | "close">
   | "size"
   | "close";
 
@@ -89,6 +89,8 @@ export function createFaultyFs(
     sync: () => through("sync", path, () => file.sync()),
     truncate: (size) => through("truncate", path, () => file.truncate(size)),
     size: () => through("size", path, () => file.size()),
+    // Of the open file, not of the disk: nothing that could fail.
+    isNamed: () => file.isNamed(),
     // Never leaks a descriptor, whatever the plan says.
     close: async () => {
       try {

@@ -146,6 +146,8 @@ function openFile(machine: Machine, opened: OpenedContent): JournalFile {
         machine.losing?.(path, size);
         content.truncate(size);
       }),
+    // No machine here deletes the directory of a process that lives.
+    isNamed: () => Promise.resolve(true),
     size: () => run("size", path, () => content.cached.length),
     close: () => run("close", path, () => undefined),
   };
