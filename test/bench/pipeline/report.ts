@@ -70,13 +70,17 @@ function medianRate(samples: readonly Sample[]): number {
   );
 }
 
+function isPeer({ scenario, product, group, beside }: Row, peer: Row): boolean {
+  if (peer.scenario !== scenario) return false;
+  return beside === undefined
+    ? peer.product !== product && peer.group === group
+    : peer.name === beside;
+}
+
 function ratios(row: Row, samples: readonly Sample[], rows: readonly Row[]): string {
   const rate = medianRate(of(samples, row));
   return rows
-    .filter(
-      (peer) =>
-        peer.product !== row.product && peer.scenario === row.scenario && peer.group === row.group,
-    )
+    .filter((peer) => isPeer(row, peer))
     .flatMap((peer) => {
       const measured = of(samples, peer);
       if (measured.length === 0) return [];

@@ -14,6 +14,8 @@ export interface Row {
   readonly env: Readonly<Record<string, string>>;
   /** Ratios are to peers of the same group, or of the scenario where there is none: the same promise to a sender. */
   readonly group?: string;
+  /** Ratios are to this row instead, whoever it is of. */
+  readonly beside?: string;
 }
 
 const NODE_TUNED = { BENCH_NODE_FLAGS: "--initial-old-space-size=512" };
@@ -78,6 +80,14 @@ const P5: Row[] = [
     config: "p5.yaml",
     env: {},
   }),
+  {
+    scenario: "P5",
+    product: "countersign",
+    name: "countersign, another sink down",
+    config: "p5-sink-down.yaml",
+    env: {},
+    beside: "countersign",
+  },
   {
     ...P5_PEER,
     name: "otelcol, at least once",
