@@ -95,7 +95,7 @@ class SegmentedEpochReader implements EpochReader {
 
   async next(limit?: Position): Promise<Step | undefined> {
     while (!this.finished) {
-      const { expected, lastIndex, open } = this;
+      const { expected, lastIndex, open, resume } = this;
       const place = open && { segment: open.index, offset: open.offset };
       try {
         const lost: SeqRange[] = [];
@@ -110,7 +110,7 @@ class SegmentedEpochReader implements EpochReader {
         await this.closeFile().catch(() => undefined);
         this.expected = expected;
         this.lastIndex = place === undefined ? lastIndex : place.segment - 1;
-        this.resume = place;
+        this.resume = place ?? resume;
         this.finished = false;
         throw error;
       }
@@ -186,7 +186,7 @@ class SegmentedEpochReader implements EpochReader {
     const later = limit?.segment !== open.index && (await this.hasSegmentAfter(open.index));
     // A living writer may have written on here before it began the next segment: what was the end is looked at again.
     if (later && this.live && (await open.file.size()) > fileEnd) return step;
-    if (decoded.stop === "bad" || open.offset < end) return await this.afterBad(open, step, end);
+    if (open.offset < end) return await this.afterBad(open, step, end);
     return await this.afterEnd(open, step, later);
   }
 
