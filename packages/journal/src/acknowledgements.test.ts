@@ -1,10 +1,8 @@
 import { seal, type SealedEvent } from "@countersign/model";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { createAcknowledgements } from "./acknowledgements.ts";
 import { epochId } from "./testing/dead-epoch.ts";
 import { decision } from "./testing/journal-fixture.ts";
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const A = "a".repeat(32);
 const B = "b".repeat(32);

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { claimNumber, closeSettled, emptyClaim, findPredecessor } from "./claim.ts";
 import { readEnd, writeEnd } from "./end-record.ts";
 import { nodeFs } from "./fs.ts";
@@ -10,9 +10,6 @@ import { settleEpoch } from "./settle.ts";
 import { deadEpoch, EMITTER, epochId, openEpoch } from "./testing/dead-epoch.ts";
 import { createFaultyFs } from "./testing/faulty-fs.ts";
 import { type Scratch, scratch } from "./testing/journal-fixture.ts";
-
-// Nothing here is measured; a busy machine may take its time.
-vi.setConfig({ testTimeout: 60_000 });
 
 function home({ directory }: Scratch): string {
   const path = join(directory, EMITTER);

@@ -95,6 +95,15 @@ test("a file that is shorter than it was said to be gives what it has", async ()
   expect(await opened.windows.read(END + 5, END)).toHaveLength(0);
 });
 
+test("what is behind the end is not read, although it is there", async () => {
+  using s = scratch();
+  await using opened = await open(s);
+  const end = WINDOW_BYTES + 10;
+  expect(await opened.windows.read(0, end)).toHaveLength(WINDOW_BYTES);
+  expect(await opened.windows.read(WINDOW_BYTES - 5, end)).toHaveLength(15);
+  expect(await opened.windows.read(end, end)).toHaveLength(0);
+});
+
 test("bytes that come in pieces are put together", async () => {
   using s = scratch();
   await using opened = await open(s);

@@ -47,7 +47,6 @@ export class SegmentWindows {
   }
 
   #readAhead(at: number, end: number, before: Buffer): void {
-    if (at >= end) return;
     const buffer = Buffer.allocUnsafe(MAX_FRAME_BYTES + Math.min(WINDOW_BYTES, end - at));
     const filled = fill(this.#file, buffer.subarray(MAX_FRAME_BYTES), at);
     // Told to whoever asks for the bytes.
@@ -57,9 +56,10 @@ export class SegmentWindows {
 
   async #takeAhead(from: number, end: number): Promise<Buffer | undefined> {
     const ahead = this.#ahead;
-    const left = ahead === undefined ? -1 : ahead.at - from;
+    if (ahead === undefined) return undefined;
+    const left = ahead.at - from;
     // The reader went on elsewhere, or there is more to read by now.
-    if (ahead === undefined || ahead.end !== end || left < 0 || left > MAX_FRAME_BYTES) {
+    if (ahead.end !== end || left < 0 || left > MAX_FRAME_BYTES) {
       await this.idle();
       return undefined;
     }

@@ -170,6 +170,18 @@ test("a segment that was begun and not written to says what came before it", asy
   expect(await settleEpoch(nodeFs, path, s.log)).toMatchObject({ ...before, end: "corrupt" });
 });
 
+test("a hole before a segment that was begun is a loss", async () => {
+  using s = scratch();
+  const path = await deadEpoch(home(s), 3, ONE_EACH);
+  for (const name of ["00000000.wal", "00000002.wal"]) {
+    const header = readFileSync(join(path, name));
+    truncateSync(join(path, name), FRAME_HEADER_BYTES + header.readUInt32BE(4));
+  }
+  await nodeFs.remove(join(path, "00000001.wal"));
+  const lost = [{ fromSeq: 0, toSeq: 1 }];
+  expect(await settleEpoch(createFaultyFs(), path, s.log)).toMatchObject({ end: "corrupt", lost });
+});
+
 test("an old copy of a frame is damage without a loss", async () => {
   using s = scratch();
   const path = await deadEpoch(home(s), 3);

@@ -43,6 +43,8 @@ export interface FaultyFs extends JournalFs {
 }
 
 const MAX_CALLS = 200_000;
+/** Node takes any other for reading. */
+const MODES: ReadonlySet<string> = new Set(["read", "update", "create"]);
 
 /** A system error as Node makes it. */
 export function systemError(errno: string, operation: string): NodeJS.ErrnoException {
@@ -117,7 +119,10 @@ function faultyOperations(
 ): JournalFs {
   return {
     open: (path: string, mode: Parameters<JournalFs["open"]>[1]) =>
-      through("open", path, async () => wrapFile(await under.open(path, mode), path)),
+      through("open", path, async () => {
+        if (!MODES.has(mode)) throw systemError("EINVAL", "open");
+        return wrapFile(await under.open(path, mode), path);
+      }),
     makeDirectory: (path: string) =>
       through("makeDirectory", path, () => under.makeDirectory(path)),
     makeDirectories: (path: string) =>

@@ -84,11 +84,12 @@ export interface Scratch {
 export function scratch(): Scratch {
   const directory = mkdtempSync(join(tmpdir(), "countersign-journal-"));
   const log = recordingLogger();
+  const journals: Journal[] = [];
   return {
     directory,
     log,
-    journal: (options = {}) =>
-      createJournal({
+    journal: (options = {}) => {
+      const journal = createJournal({
         directory: join(directory, "journal"),
         epoch: EPOCH_INFO,
         log,
@@ -97,7 +98,10 @@ export function scratch(): Scratch {
         reopenAfterMs: 1,
         limits: { reserveBytes: 4_096 },
         ...options,
-      }),
+      });
+      journals.push(journal);
+      return journal;
+    },
     stored: async () => {
       const epochs = new Map<string, SealedEvent[]>();
       for (const { body } of await scanRecords(nodeFs, join(directory, "journal"))) {
@@ -107,7 +111,11 @@ export function scratch(): Scratch {
       }
       return epochs;
     },
-    [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
+    [Symbol.dispose]: () => {
+      // Of a test that failed: its timers end.
+      for (const journal of journals) void journal.stop("shutdown", AbortSignal.abort());
+      rmSync(directory, { recursive: true, force: true });
+    },
   };
 }
 
