@@ -352,3 +352,21 @@ test("a close that fails is nobody's fault", async () => {
   expect(writer.fault?.message).toContain("closed");
   await writer.close();
 });
+
+test("bytes of segments that are deleted do not count any more, those of others do", async () => {
+  using s = scratch();
+  const writer = await open(s, createFaultyFs(), [], { segmentBytes: 10 });
+  for (let n = 0; n < 4; n++) await writer.append(decision());
+  const [first = 0, second = 0, third = 0, fourth = 0] = sizes(s);
+  expect(writer.bytes).toBe(first + second + third + fourth);
+  writer.deletedBefore(0);
+  expect(writer.bytes).toBe(first + second + third + fourth);
+  writer.deletedBefore(2);
+  expect(writer.bytes).toBe(third + fourth);
+  writer.deletedBefore(2);
+  expect(writer.bytes).toBe(third + fourth);
+  writer.deletedBefore(9);
+  // The one that is written to stays.
+  expect(writer.bytes).toBe(fourth);
+  await writer.close();
+});

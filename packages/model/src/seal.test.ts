@@ -13,7 +13,7 @@ import {
   type EventDraft,
 } from "./draft.ts";
 import type { Chain, CountersignEvent } from "./event.ts";
-import { letGoOfParsed, seal, type SealedEvent, unseal } from "./seal.ts";
+import { GENESIS, letGoOfParsed, seal, type SealedEvent, unseal, withheldEvent } from "./seal.ts";
 import { validateClosed, validateOpen } from "./validate.ts";
 
 const testdata = join(import.meta.dirname, "testdata");
@@ -110,4 +110,63 @@ test("what was parsed of an event can go, and is made of its bytes again", () =>
   expect(read.event).not.toBe(parsed);
   expect(read.event).toEqual(parsed);
   expect(made.event).toBe(own);
+});
+
+/** A draft whose canonical text is `units` long, in UTF-16; `letter` may take several bytes. The schema is not asked. */
+function drafted(units: number, letter: string): EventDraft {
+  const draft = redraft(reading("decision"));
+  Object.defineProperty(draft.event, "toJSON", { value: () => letter.repeat(units - 2) });
+  return draft;
+}
+
+test("an event is sealed up to its bound, counted in bytes", () => {
+  const place: Chain = { emitter: "tickets-1", epoch: "5".repeat(32), seq: 0, prev: GENESIS };
+  const time = "2026-11-22T09:00:03.412Z";
+  const sealing = (units: number, letter: string) => () =>
+    seal(drafted(units, letter), place, time).bytes.length;
+  const bug = expect.objectContaining({ code: "BUG" }) as Error;
+  expect(sealing(32_768, "x")()).toBe(32_768);
+  expect(sealing(32_769, "x")).toThrow(bug);
+  expect(sealing(16_385, "\u00e9")()).toBe(32_768);
+  expect(sealing(16_386, "\u00e9")).toThrow(bug);
+  expect(sealing(10_923, "\u20ac")()).toBe(32_765);
+  expect(sealing(10_925, "\u20ac")).toThrow(bug);
+});
+
+test("sealed bytes are made once, of the text", () => {
+  const event = sealed(reading("decision"));
+  expect(event.bytes).toBe(event.bytes);
+});
+
+test("bytes are read up to their bound", () => {
+  const text = `{"a":"${"x".repeat(32_760)}"}`;
+  expect(unseal(Buffer.from(text)).bytes).toHaveLength(32_768);
+  expect(() => unseal(Buffer.from(text.replace("x", "xx")))).toThrow("over 32768 bytes");
+});
+
+test("why a form is refused is said after who refuses it, once", () => {
+  const invalid = {
+    code: "INPUT_INVALID",
+    message: "unseal: null and empty strings must be absent",
+  };
+  expect(() => unseal(Buffer.from('{"a":null}'))).toThrow(
+    expect.objectContaining(invalid) as Error,
+  );
+});
+
+test("what is withheld has an id of its own: that of the component, the event and the member", () => {
+  const [first, second] = chain as [SealedEvent, SealedEvent];
+  const events = [
+    withheldEvent(first, "card", "data.a"),
+    withheldEvent(first, "card", "data.b"),
+    withheldEvent(second, "card", "data.a"),
+    withheldEvent(first, "card", "data.a", "other"),
+  ].map(({ event }) => event);
+  expect(new Set(events.map(({ id }) => id)).size).toBe(4);
+  expect(new Set(events.map(({ source }) => source)).size).toBe(2);
+  const { chain: _, ...data } = first.event.data as { chain: Chain };
+  const loose = { ...first, event: { ...first.event, data } } as unknown as SealedEvent;
+  expect(() => withheldEvent(loose, "card", "data.a")).toThrow(
+    expect.objectContaining({ code: "INPUT_INVALID" }) as Error,
+  );
 });
