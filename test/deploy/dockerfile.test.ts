@@ -40,6 +40,13 @@ test("the service says how it is", () => {
   expect(stages.at(-1)).toContain("HEALTHCHECK");
 });
 
+test("the processor has a young generation of bounded size, as the bench measures it", () => {
+  const rows = readFileSync(join(root, "test", "bench", "pipeline", "rows.ts"), "utf8");
+  const [flag] = /--max-semi-space-size=\d+/.exec(stages.at(-1) ?? "") ?? [];
+  expect(flag).toBeDefined();
+  expect(rows).toContain(`BENCH_NODE_FLAGS: "${flag}"`);
+});
+
 test("no secret is built in", () => {
   expect(text).not.toMatch(/^(ARG|ENV)\b.*(TOKEN|SECRET|PASSWORD|KEY)/im);
 });

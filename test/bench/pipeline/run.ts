@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import type { Bench, Sample } from "./measure.ts";
 import { machineLine, tables } from "./report.ts";
-import { ROWS, type Row, type Scenario, SCENARIOS } from "./rows.ts";
+import { isAsShipped, ROWS, type Row, type Scenario, SCENARIOS } from "./rows.ts";
 import { type Saturation, saturate, saturationTable } from "./saturation.ts";
 import {
   destination,
@@ -85,11 +85,10 @@ async function saturateAll(bench: Bench, rows: readonly Row[]): Promise<Saturati
 }
 
 const asked = ROWS.filter(
-  ({ scenario, name, product, env }) =>
-    wanted.includes(scenario) &&
-    name.includes(options.row) &&
-    (!options.saturation ||
-      (product === "countersign" && scenario !== "P5" && env["BENCH_NODE_FLAGS"] === undefined)),
+  (row) =>
+    wanted.includes(row.scenario) &&
+    row.name.includes(options.row) &&
+    (!options.saturation || (row.scenario !== "P5" && isAsShipped(row))),
 );
 const programs = findPrograms(wanted);
 const rows = possible(asked, programs);
