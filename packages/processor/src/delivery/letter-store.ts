@@ -52,7 +52,7 @@ function topicStore(reader: TopicReader): LetterStore {
     async *letters(signal) {
       for (const stretch of await reader.bounds()) {
         for await (const records of reader.read(stretch, signal)) {
-          for (const record of records) yield ofRecord(record);
+          for (const record of records) yield letterOfRecord(record);
         }
       }
     },
@@ -62,7 +62,9 @@ function topicStore(reader: TopicReader): LetterStore {
 
 const PREFIX = `${NAME_HEADER}dlq_`;
 
-function ofRecord({ partition, offset, value, headers, timestampMs }: StoredRecord): StoredLetter {
+/** A letter of a topic. Anybody may write into one: what is missing or absurd is left out, and ends no listing. */
+export function letterOfRecord(record: StoredRecord): StoredLetter {
+  const { partition, offset, value, headers, timestampMs } = record;
   const said = (name: string): string | undefined => {
     const bytes = headers.get(`${PREFIX}${name}`);
     return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
@@ -70,7 +72,7 @@ function ofRecord({ partition, offset, value, headers, timestampMs }: StoredReco
   const place = { log: said("topic"), partition: said("partition"), offset: said("offset") };
   return letterOf({
     id: `${partition}:${offset}`,
-    time: said("time") ?? new Date(timestampMs).toISOString(),
+    time: said("time") ?? isoTime(timestampMs),
     reason: said("reason"),
     component: said("component"),
     sink: said("sink"),
@@ -82,6 +84,12 @@ function ofRecord({ partition, offset, value, headers, timestampMs }: StoredReco
     place,
     bytes: value ?? undefined,
   });
+}
+
+/** A broker may be told to take any time; not every number is one. */
+function isoTime(timeMs: number): string | undefined {
+  const date = new Date(timeMs);
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
 }
 
 async function* linesOf(series: ReturnType<typeof seriesOf>): AsyncGenerator<StoredLetter> {
