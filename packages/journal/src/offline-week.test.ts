@@ -170,7 +170,7 @@ async function awayForAWeek(): Promise<void> {
 
 test(
   "a week offline: bounded, warned of, refused at the limit, and drained in order",
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     await awayForAWeek();
     expect(laptop.denied).toBeGreaterThan(50);
@@ -216,7 +216,7 @@ function expectOrder(arrived: readonly KeptEvent[]): void {
 
 test(
   "what was shipped makes room: a process may write many times its limit",
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     laptop.away = false;
     laptop.start();
