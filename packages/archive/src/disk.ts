@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { nodeFs, type JournalFile, type JournalFs } from "@countersign/journal";
+import { nodeFs, readRange, type JournalFile, type JournalFs } from "@countersign/journal";
 
 /** An open file at whose end the log writes. */
 export interface TailFile {
@@ -62,14 +62,7 @@ class RootedDisk implements Disk {
     const file = await this.#openIfThere(full);
     if (file === undefined) return undefined;
     try {
-      const bytes = Buffer.alloc(await file.size());
-      let done = 0;
-      while (done < bytes.length) {
-        const count = await file.read(bytes.subarray(done), done);
-        if (count === 0) break;
-        done += count;
-      }
-      return bytes.subarray(0, done);
+      return await readRange(file, 0, await file.size());
     } finally {
       await file.close();
     }

@@ -5,7 +5,8 @@ import { decodeFrame, findFrame } from "./frames.ts";
 import type { JournalFile, JournalFs } from "./fs.ts";
 import { listSegments, segmentPath } from "./layout.ts";
 import { readHeader, type SegmentHeader } from "./segment.ts";
-import { MAX_FRAME_BYTES, readRange, SegmentWindows, WINDOW_BYTES } from "./segment-windows.ts";
+import { readRange } from "./read-range.ts";
+import { MAX_FRAME_BYTES, SegmentWindows, WINDOW_BYTES } from "./segment-windows.ts";
 
 /** One record as it is on the disk. */
 export interface JournalRecord {

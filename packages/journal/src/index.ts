@@ -14,6 +14,7 @@ export {
   writeFrame,
 } from "./frames.ts";
 export { type JournalFile, type JournalFs, nodeFs, type OpenMode, type PathInfo } from "./fs.ts";
+export { readRange } from "./read-range.ts";
 export { type EndRecord } from "./end-record.ts";
 export { type Position, type SeqRange, type TornTail } from "./epoch-reader.ts";
 export {

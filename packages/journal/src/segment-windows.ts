@@ -1,6 +1,7 @@
 // A segment, window by window; the next one is read while this one is looked at, since checksums take about as long as the disk.
 import { FRAME_HEADER_BYTES, MAX_FRAME_BODY_BYTES } from "./frames.ts";
 import type { JournalFile } from "./fs.ts";
+import { readFully, readRange } from "./read-range.ts";
 
 /** Bytes read at once. */
 export const WINDOW_BYTES: number = 256 * 1024;
@@ -48,7 +49,7 @@ export class SegmentWindows {
 
   #readAhead(at: number, end: number, before: Buffer): void {
     const buffer = Buffer.allocUnsafe(MAX_FRAME_BYTES + Math.min(WINDOW_BYTES, end - at));
-    const filled = fill(this.#file, buffer.subarray(MAX_FRAME_BYTES), at);
+    const filled = readFully(this.#file, buffer.subarray(MAX_FRAME_BYTES), at);
     // Told to whoever asks for the bytes.
     filled.catch(() => undefined);
     this.#ahead = { at, end, buffer, filled, before };
@@ -69,20 +70,4 @@ export class SegmentWindows {
     ahead.before.copy(ahead.buffer, start, ahead.before.length - left);
     return ahead.buffer.subarray(start, MAX_FRAME_BYTES + filled);
   }
-}
-
-/** Bytes of `file` from `from` to `to`; fewer if it is shorter. */
-export async function readRange(file: JournalFile, from: number, to: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(Math.max(0, to - from));
-  return bytes.subarray(0, await fill(file, bytes, from));
-}
-
-async function fill(file: JournalFile, target: Buffer, from: number): Promise<number> {
-  let filled = 0;
-  while (filled < target.length) {
-    const read = await file.read(target.subarray(filled), from + filled);
-    if (read === 0) break;
-    filled += read;
-  }
-  return filled;
 }

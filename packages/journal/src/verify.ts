@@ -14,6 +14,7 @@ import {
   segmentPath,
 } from "./layout.ts";
 import { isHeld } from "./lease.ts";
+import { readRange } from "./read-range.ts";
 import { parseHeader } from "./segment.ts";
 import { readCursor } from "./ship/cursor.ts";
 
@@ -262,14 +263,7 @@ class Verification implements JournalVerification {
         this.#find("foreign", path, 0, `larger than any segment (${size} bytes)`);
         return undefined;
       }
-      const bytes = Buffer.alloc(size);
-      let filled = 0;
-      while (filled < size) {
-        const read = await file.read(bytes.subarray(filled), filled);
-        if (read === 0) break;
-        filled += read;
-      }
-      return bytes.subarray(0, filled);
+      return await readRange(file, 0, size);
     } finally {
       await file.close();
     }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { CountersignError } from "@countersign/model";
 import { type JournalFile, type JournalFs, systemCode } from "./fs.ts";
+import { readRange } from "./read-range.ts";
 
 const MAX_BYTES = 65_536;
 /** A directory or a link where a file of ours would be. */
@@ -28,14 +29,7 @@ export async function readWhole(fs: JournalFs, path: string): Promise<Buffer | u
     throw error;
   }
   try {
-    const bytes = Buffer.alloc(Math.min(await file.size(), MAX_BYTES));
-    let filled = 0;
-    while (filled < bytes.length) {
-      const read = await file.read(bytes.subarray(filled), filled);
-      if (read === 0) break;
-      filled += read;
-    }
-    return bytes.subarray(0, filled);
+    return await readRange(file, 0, Math.min(await file.size(), MAX_BYTES));
   } finally {
     await file.close();
   }
