@@ -35,7 +35,7 @@ export async function openEpoch(
     },
     clock: systemClock,
     segmentBytes,
-    maxWaiting: 1_000,
+    maxWaiting: 10_000,
     maxWaitingBytes: 10_000_000,
     gatherMs: 10,
     onDurable: () => undefined,
@@ -46,14 +46,18 @@ export async function openEpoch(
   return { writer, claim };
 }
 
-/** An epoch with `events` decisions, one after another; returns its directory. */
+/** An epoch with `events` decisions; returns its directory. */
 export async function deadEpoch(
   emitterPath: string,
   events: number,
   segmentBytes?: number,
 ): Promise<string> {
   const { writer, claim } = await openEpoch(emitterPath, segmentBytes);
-  for (let n = 0; n < events; n++) await writer.append(decision());
+  // One after another where they are to have segments of their own.
+  if (segmentBytes === undefined) {
+    await Promise.all(Array.from({ length: events }, () => writer.append(decision())));
+  }
+  for (let n = writer.events; n < events; n++) await writer.append(decision());
   await writer.close();
   await claim.lease.release();
   return claim.path;
