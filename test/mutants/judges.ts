@@ -27,6 +27,7 @@ const DISK = [
   "settle",
   "epoch-clerk",
   "opening",
+  "emission",
   "claim",
   "ship/cursor",
   "ship/shipment",
