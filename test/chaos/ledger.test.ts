@@ -3,11 +3,11 @@
 // COUNTERSIGN_SEED=n chooses the same deaths again; the operating system still decides what they interrupt.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openArchive } from "@countersign/archive";
 import { listEpochs, readEpoch } from "@countersign/journal";
-import { kindOf, type SealedEvent } from "@countersign/model";
+import { kindOf } from "@countersign/model";
 import { expect, test } from "vitest";
 import { createRandom, type Random } from "../../packages/journal/src/testing/random.ts";
+import { archivedEvents } from "../e2e/archived-events.ts";
 import { embeddedHome, type Running, startProcessor } from "../e2e/processor-process.ts";
 import { freePort } from "../free-port.ts";
 import { audit, type Books, gapsOf, isAllowed, newBooks } from "./ledger-books.ts";
@@ -22,7 +22,6 @@ const CALLS = 30;
 const WEATHERS = ["there", "away", "killed"] as const;
 /** Who writes where; the first one's events are taken on the way, now and then. */
 const AGENTS = ["tickets-robbed", "tickets-b", "tickets-b"] as const;
-const ORIGIN = "countersign.local/default";
 
 test(
   "what ran was recorded, what was recorded is in the log and at the sink, and what is missing is found",
@@ -51,7 +50,7 @@ test(
       await wire.stop();
     }
     books.ran = readFileSync(run.effects, "utf8").split("\n").slice(0, -1);
-    books.log = await readLog(join(home.directory, "archive"));
+    books.log = await archivedEvents(join(home.directory, "archive"));
     books.sink = home.lines("out").map(uidOf);
     const figures = figuresOf(books, run, wire);
     console.log(`ledger, seed ${SEED}: ${JSON.stringify(figures)}`);
@@ -233,20 +232,6 @@ function pause(ms: number): Promise<false> {
 
 function uidOf(line: string): string {
   return (JSON.parse(line) as { metadata: { uid: string } }).metadata.uid;
-}
-
-async function readLog(directory: string): Promise<readonly SealedEvent[]> {
-  const log = await openArchive({ directory, origin: ORIGIN });
-  try {
-    const events: SealedEvent[] = [];
-    while (BigInt(events.length) < log.size) {
-      const entries = await log.read(BigInt(events.length), 1024);
-      events.push(...entries.map(({ event }) => event));
-    }
-    return events;
-  } finally {
-    await log.close();
-  }
 }
 
 function figuresOf(

@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { openArchive } from "@countersign/archive";
 import { createJournal, type EpochInfo } from "@countersign/journal";
 import {
   ATTR_EVENT_HASH,
@@ -17,6 +16,7 @@ import {
   uuidv7,
 } from "@countersign/model";
 import { expect, test } from "vitest";
+import { archivedEvents } from "./archived-events.ts";
 import { embeddedHome, type Running, startProcessor } from "./processor-process.ts";
 import { freePort } from "../free-port.ts";
 
@@ -192,18 +192,4 @@ async function postNew(port: number, acknowledged: SealedEvent[]): Promise<boole
 
 function uidOf(line: string): string {
   return (JSON.parse(line) as { metadata: { uid: string } }).metadata.uid;
-}
-
-async function archivedEvents(directory: string): Promise<readonly SealedEvent[]> {
-  const log = await openArchive({ directory, origin: "countersign.local/default" });
-  try {
-    const events: SealedEvent[] = [];
-    while (BigInt(events.length) < log.size) {
-      const entries = await log.read(BigInt(events.length), 1024);
-      events.push(...entries.map(({ event }) => event));
-    }
-    return events;
-  } finally {
-    await log.close();
-  }
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createEpochReader, type EpochReader, type Position } from "./epoch-reader.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "./frames.ts";
-import { deadEpoch, EMITTER } from "./testing/dead-epoch.ts";
+import { deadEpoch, EMITTER, spoilByte } from "./testing/dead-epoch.ts";
 import { createFaultyFs, type FaultyFs } from "./testing/faulty-fs.ts";
 import { type Scratch, scratch } from "./testing/journal-fixture.ts";
 
@@ -33,12 +33,6 @@ function framesOf(file: string): number[] {
     starts.push(at);
   }
   return starts;
-}
-
-function spoil(file: string, at: number): void {
-  const bytes = readFileSync(file);
-  bytes[at] = (bytes[at] as number) ^ 1;
-  writeFileSync(file, bytes);
 }
 
 function onlyHeader(file: string): void {
@@ -113,7 +107,7 @@ test("damage in a window of many: what is behind it is found, and what is missin
     0,
   );
   const starts = framesOf(wal(path, 0)).slice(1);
-  spoil(wal(path, 0), (starts[3] as number) + 50);
+  spoilByte(wal(path, 0), (starts[3] as number) + 50);
   const all = await read(path);
   expect(seqs(all)).toEqual(Array.from({ length: 60 }, (_, n) => n).toSpliced(3, 1));
   expect([isDamaged(all), lostOf(all)]).toEqual([true, [{ fromSeq: 3, toSeq: 3 }]]);
@@ -209,7 +203,7 @@ test("an unreadable header is damage, and only the first segment is known to beg
   using s = scratch();
   const path = await epoch(s, 6, 2_000);
   const [, second = ""] = readdirSync(path).toSorted();
-  for (const index of readdirSync(path).keys()) spoil(wal(path, index), 30);
+  for (const index of readdirSync(path).keys()) spoilByte(wal(path, index), 30);
   const whole = await read(path);
   expect([seqs(whole), lostOf(whole), isDamaged(whole)]).toEqual([[0, 1, 2, 3, 4, 5], [], true]);
   expect(second).toBe("00000001.wal");

@@ -7,7 +7,7 @@ import { FRAME_HEADER_BYTES } from "./frames.ts";
 import { nodeFs } from "./fs.ts";
 import { settleEpoch } from "./settle.ts";
 import { openCursor } from "./ship/cursor.ts";
-import { deadEpoch, EMITTER, epochId, openEpoch } from "./testing/dead-epoch.ts";
+import { deadEpoch, EMITTER, epochId, openEpoch, spoilByte } from "./testing/dead-epoch.ts";
 import { createFaultyFs } from "./testing/faulty-fs.ts";
 import { decision, EPOCH_INFO, type Scratch, scratch } from "./testing/journal-fixture.ts";
 
@@ -212,10 +212,7 @@ test.each([
 test("an epoch whose header is unreadable has no number of its own", async () => {
   using s = scratch();
   const path = await deadEpoch(home(s), 2);
-  const file = join(path, "00000000.wal");
-  const bytes = readFileSync(file);
-  bytes[30] = (bytes[30] as number) ^ 1;
-  writeFileSync(file, bytes);
+  spoilByte(join(path, "00000000.wal"), 30);
   expect(await settleEpoch(nodeFs, path, s.log)).toMatchObject({
     epochNumber: 0,
     seq: 1,

@@ -6,7 +6,7 @@ import type { Position, SeqRange } from "../epoch-reader.ts";
 import { encodeFrame, FRAME_HEADER_BYTES } from "../frames.ts";
 import { nodeFs } from "../fs.ts";
 import type { SegmentHeader } from "../segment.ts";
-import { deadEpoch, EMITTER, epochId } from "../testing/dead-epoch.ts";
+import { deadEpoch, EMITTER, epochId, spoilByte } from "../testing/dead-epoch.ts";
 import { createFaultyFs } from "../testing/faulty-fs.ts";
 import { EPOCH_INFO, type Scratch, scratch } from "../testing/journal-fixture.ts";
 import { readCursor } from "./cursor.ts";
@@ -194,10 +194,7 @@ test("a record that is whole and no event is lost, and said", async () => {
 test("without a header the event says whose it is, but for the service", async () => {
   using s = scratch();
   const path = await deadEpoch(home(s), 2);
-  const file = join(path, "00000000.wal");
-  const bytes = readFileSync(file);
-  bytes[30] = (bytes[30] as number) ^ 1;
-  writeFileSync(file, bytes);
+  spoilByte(join(path, "00000000.wal"), 30);
   const { shipment, resources, batches } = await shipping(s, path);
   await shipment.ship(NEVER);
   expect(batches).toEqual([[0, 1]]);

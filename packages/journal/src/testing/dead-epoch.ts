@@ -1,4 +1,5 @@
 // An epoch as its process left it when it died: written by the real writer, its lease given back.
+import { readFileSync, writeFileSync } from "node:fs";
 import type { CountersignError } from "@countersign/model";
 import { type Claim, claimNumber } from "../claim.ts";
 import { systemClock } from "../clock.ts";
@@ -61,4 +62,11 @@ export async function deadEpoch(
   await writer.close();
   await claim.lease.release();
   return claim.path;
+}
+
+/** Flips a bit of a file, as a disk might. */
+export function spoilByte(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes[at] = (bytes[at] as number) ^ 1;
+  writeFileSync(file, bytes);
 }
