@@ -25,8 +25,9 @@ export function embeddedHome(
     "utf8",
   )
     .replaceAll("./.countersign", directory)
-    .replace("127.0.0.1:4318", `127.0.0.1:${port}`)
-    .replaceAll(/127\.0\.0\.1:(13133|8888|4180)/g, "127.0.0.1:0");
+    // First: the port that we were given may be one of these.
+    .replaceAll(/127\.0\.0\.1:(13133|8888|4180)\b/g, "127.0.0.1:0")
+    .replace("127.0.0.1:4318", `127.0.0.1:${port}`);
   const config = join(directory, "config.yaml");
   mkdirSync(directory, { recursive: true });
   writeFileSync(config, change(yaml));
