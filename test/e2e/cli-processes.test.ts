@@ -64,8 +64,8 @@ function configuration(otlp = "127.0.0.1:0"): string {
   return file(
     "processor.yaml",
     readFileSync(join(root, "config", "embedded.yaml"), "utf8")
-      .replace("127.0.0.1:4318", otlp)
-      .replaceAll(/127\.0\.0\.1:(13133|8888|4180)/g, "127.0.0.1:0"),
+      .replaceAll(/127\.0\.0\.1:(13133|8888|4180)\b/g, "127.0.0.1:0")
+      .replace("127.0.0.1:4318", otlp),
   );
 }
 
